@@ -26,7 +26,7 @@ class Seeds:
 
     Example:
         >>> Seeds(0).stream("shuffle", "hospital-a", 3).integers(10, size=3).tolist()
-        [3, 0, 9]
+        [4, 3, 8]
 
     Attributes:
         root: The seed of the run, 0 or greater.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,8 +142,107 @@ class ServerState:
         round: Number of rounds finished.
         weights: Global weights, flat float32, shape ``(d,)``.
         slots: The server optimizer's or algorithm's own arrays by name (moments, control variate).
+        learning_rate: The clients' learning rate if a callback has set one, else None.
     """
 
     round: int
     weights: FloatVector
     slots: Mapping[str, Array] = field(default_factory=dict)
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalTask:
+    """The local work of one client in one round, as its learner receives it.
+
+    Attributes:
+        start: Weights to start from, flat float32, all of the model's variables.
+        batches: Row indices of each minibatch, in order.
+        batch_size: Size of a full minibatch; the last of a pass may be shorter.
+        kind: ``"train"`` takes an optimizer step per minibatch; ``"gradient"`` takes none and
+            returns the mean gradient over all rows at ``start``.
+        correct: Changes a gradient before the optimizer sees it, or None:
+            ``correct(gradient, weight, start, control)`` on the backend's tensors, variable by variable.
+        control: Flat vector handed to ``correct``, or None.
+        learning_rate: Replaces the compiled optimizer's, or None to keep it.
+        seed: Seed of the model's own random layers (dropout).
+    """
+
+    start: FloatVector
+    batches: Iterable[Array]
+    batch_size: int
+    kind: Literal["train", "gradient"] = "train"
+    correct: Callable[[Any, Any, Any, Any], Any] | None = None
+    control: FloatVector | None = None
+    learning_rate: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What local work gave.
+
+    Attributes:
+        weights: Weights after the work, flat float32; for ``kind="gradient"`` the start weights
+            minus the mean gradient (moving statistics as they became).
+        steps: Number of minibatches worked through.
+        learning_rate: The client optimizer's learning rate (at the end of the work).
+        metrics: Loss and metrics over the rows worked through.
+    """
+
+    weights: FloatVector
+    steps: int
+    learning_rate: float
+    metrics: Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """One request of a round to clients. An engine answers it and knows nothing of learning.
+
+    Attributes:
+        phase: What is asked: ``"train"``, ``"evaluate"``, ``"validate"`` (the server's own test set).
+        clients: Who is asked, in cohort order.
+        payload: What they need to know.
+        reduce: ``"keep"`` wants every reply with its vector; ``"sum"`` wants only the sum of the
+            vectors, so that an engine may reduce in a stream.
+    """
+
+    phase: str
+    clients: tuple[str, ...]
+    payload: Any
+    reduce: Literal["keep", "sum"] = "keep"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """One client's answer to an Ask.
+
+    Attributes:
+        delta: Its update, where it was asked for one and the Ask keeps vectors.
+        examples: Number of rows the metrics are about.
+        metrics: Loss and metrics by occasion: ``"training"``, ``"before"``, ``"after"``, ``"validation"``.
+    """
+
+    delta: Delta | None = None
+    examples: int = 0
+    metrics: Mapping[str, Metrics] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """An engine's answer to an Ask.
+
+    Attributes:
+        replies: Reply of each client that answered, in cohort order.
+        total: Sum of the deltas, where the Ask wanted a sum.
+        dropped: Reason by client, for those whose update is not in the sum.
+        bytes_down: Bytes of payload sent to all clients together.
+        bytes_up: Bytes of payload received from all clients together.
+    """
+
+    replies: Mapping[str, Reply]
+    total: Total | None = None
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    bytes_down: int = 0
+    bytes_up: int = 0

@@ -1,0 +1,1 @@
+"""Federated learning for parties who need not trust each other, native to Keras 3."""

@@ -1,0 +1,37 @@
+"""FedAvg: train locally, average the changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from hansa.algorithms.algorithm import Algorithm, add_mean
+from hansa.tree import Layout
+from hansa.types import Array, FloatVector, Memory, ServerState, Start, Trained
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FedAvg(Algorithm):
+    """Federated averaging.
+
+    Source:
+        McMahan, Moore, Ramage, Hampson, Agüera y Arcas 2017, Communication-Efficient Learning of
+        Deep Networks from Decentralized Data, algorithm 1.
+
+    Example:
+        >>> FedAvg(epochs=5, batch_size=10).describe()["kind"]
+        'fedavg'
+    """
+
+    # client half
+    def client_update(
+        self, start: Start, memory: Memory, trained: Trained, layout: Layout
+    ) -> tuple[FloatVector, Memory]:
+        """Send the change of the weights; remember nothing."""
+        return trained.weights - start.weights, {}
+
+    # server half
+    def server_step(self, state: ServerState, mean: Array, layout: Layout, *, share: float) -> ServerState:
+        """Add the mean change."""
+        return add_mean(state, mean)

@@ -1,0 +1,158 @@
+"""One round of federated learning, from the server's side, in the order in which it happens.
+
+`round_steps` is a generator. It yields an `Ask` whenever it wants something of clients and receives
+the engine's `Answer`. It does no input or output, reads no clock and draws no global random numbers:
+the same plan, state, seeds and answers give the same new state, bit for bit. Every engine runs this
+same generator; `hansa.client` is the other half.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator, Mapping
+
+import numpy as np
+
+from hansa.errors import RoundError
+from hansa.evaluate.average import average_metrics, round_logs
+from hansa.plan import Plan
+from hansa.record import ClientRecord, RoundRecord
+from hansa.rng import Seeds
+from hansa.server.aggregate import aggregate_with, mean_of
+from hansa.server.keras_optimizer import optimizer_step
+from hansa.tree import vector_hash
+from hansa.types import Answer, Array, Ask, Metrics, Reply, ServerState, Start
+
+Steps = Generator[Ask, Answer, tuple[ServerState, RoundRecord]]
+
+
+def first_state(plan: Plan) -> ServerState:
+    """Return the server's state before the first round."""
+    return ServerState(
+        round=0, weights=plan.shared_part(plan.initial), slots=plan.algorithm.server_slots(plan.shared)
+    )
+
+
+def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
+    """Run one round.
+
+    Args:
+        plan: The plan of the run.
+        state: The server's state before the round.
+        seeds: The run's seeds.
+
+    Yields:
+        Asks: ``"train"`` to the cohort, then ``"evaluate"`` to clients and ``"validate"`` to the server's own set.
+
+    Returns:
+        The state after the round, and its record.
+
+    Raises:
+        RoundError: If every client of the cohort was dropped.
+        UpdateError: If the updates do not fit the model or one another.
+    """
+    # Draw who takes part.
+    cohort = plan.cohort.draw(plan.clients, state.round, seeds)
+
+    # Train locally, and add the updates up.
+    start = Start(
+        round=state.round,
+        weights=state.weights,
+        extra=plan.algorithm.broadcast(state),
+        learning_rate=state.learning_rate,
+    )
+    reduce = "keep" if callable(plan.aggregate) else "sum"
+    answer = yield from plan.secure_sum.collect(start, cohort, reduce=reduce)
+
+    # Aggregate to one mean. An empty cohort (possible with Poisson) leaves the model as it is.
+    norm = 0.0
+    new = state
+    if cohort:
+        mean = _mean(plan, state, answer)
+        norm = float(np.linalg.norm(mean[: plan.shared.size]))
+        # Update the global model.
+        new = _update(plan, state, mean, share=len(answer.replies) / len(plan.clients))
+        if not np.isfinite(new.weights).all():
+            raise RoundError(
+                f"round {state.round} would make the global model NaN or infinite (update norm {norm:.3g}). The model "
+                "is left as it was. Lower the learning rate, or clip the clients' gradients."
+            )
+    new = dataclasses.replace(new, round=state.round + 1)
+
+    # Evaluate the new model, on the clients' own rows and on the server's set.
+    clients, central, traffic = {}, None, (answer.bytes_down, answer.bytes_up)
+    if new.round % plan.validation_freq == 0:
+        clients, central, traffic = yield from _evaluate(plan, new, cohort, traffic)
+    record = RoundRecord(
+        round=state.round,
+        cohort=cohort,
+        dropped=answer.dropped,
+        logs=_logs(answer.replies, clients, central),
+        clients=_client_records(answer.replies, clients),
+        model_hash=vector_hash(new.weights),
+        update_norm=norm,
+        bytes_down=traffic[0],
+        bytes_up=traffic[1],
+    )
+    return new, record
+
+
+def _mean(plan: Plan, state: ServerState, answer: Answer) -> Array:
+    if not answer.replies:
+        reasons = "; ".join(f"{name}: {why}" for name, why in answer.dropped.items()) or "no client answered"
+        raise RoundError(
+            f"round {state.round} has no usable update ({reasons}). The model is left as it was. If training "
+            "diverged, lower the clients' learning rate; if data hold NaN, impute them."
+        )
+    if callable(plan.aggregate):
+        deltas = {name: reply.delta for name, reply in answer.replies.items() if reply.delta is not None}
+        return aggregate_with(plan.aggregate, deltas)
+    if answer.total is None:
+        raise RoundError(f"round {state.round}: the engine returned no sum. This is a fault of the engine.")
+    return mean_of(answer.total)
+
+
+def _update(plan: Plan, state: ServerState, mean: Array, *, share: float) -> ServerState:
+    if plan.server_optimizer is None:
+        return plan.algorithm.server_step(state, mean, plan.shared, share=share)
+    weights, slots = optimizer_step(
+        plan.server_optimizer, plan.shared, weights=state.weights, mean=mean, slots=state.slots
+    )
+    return dataclasses.replace(state, weights=weights, slots={**state.slots, **slots})
+
+
+def _evaluate(
+    plan: Plan, state: ServerState, cohort: tuple[str, ...], traffic: tuple[int, int]
+) -> Generator[Ask, Answer, tuple[dict[str, Reply], Metrics | None, tuple[int, int]]]:
+    replies: dict[str, Reply] = {}
+    central = None
+    asked = {"all": plan.clients, "cohort": cohort, "none": ()}[plan.clients_validate]
+    asked = tuple(name for name in asked if plan.cards[name].examples.get("validation", 0))
+    if asked:
+        answer = yield Ask(phase="evaluate", clients=asked, payload=state.weights)
+        replies = dict(answer.replies)
+        traffic = (traffic[0] + answer.bytes_down, traffic[1] + answer.bytes_up)
+    if plan.server_validates:
+        answer = yield Ask(phase="validate", clients=("@server",), payload=state.weights)
+        central = answer.replies["@server"].metrics["validation"]
+    return replies, central, traffic
+
+
+def _logs(trained: Mapping[str, Reply], validated: dict[str, Reply], central: Metrics | None) -> dict[str, float]:
+    training = average_metrics((r.examples, r.metrics.get("training", {})) for r in trained.values())
+    clients = average_metrics((r.examples, r.metrics["validation"]) for r in validated.values())
+    return round_logs(training=training, clients=clients, central=central)
+
+
+def _client_records(replies: Mapping[str, Reply], validated: dict[str, Reply]) -> dict[str, ClientRecord]:
+    records = {}
+    for name in dict.fromkeys((*replies, *validated)):
+        metrics = replies[name].metrics if name in replies else {}
+        records[name] = ClientRecord(
+            examples=replies[name].examples if name in replies else None,
+            training=metrics.get("training", {}),
+            before=metrics.get("before", {}),
+            after=metrics.get("after", {}),
+            validation=validated[name].metrics["validation"] if name in validated else {},
+        )
+    return records

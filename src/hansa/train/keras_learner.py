@@ -1,0 +1,101 @@
+"""A Keras model as a learner, on whichever backend Keras uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hansa import bridge
+from hansa.errors import ConfigurationError
+from hansa.tree import Layout
+from hansa.types import DataCard, Examples, FloatVector, LocalTask, Metrics, Trained
+
+
+class KerasLearner:
+    """Trains the compiled `keras.Model` that a function returns.
+
+    The optimizer, loss and metrics are those the model was compiled with. Each client starts a
+    round with a fresh optimizer, as in McMahan et al. 2017.
+    """
+
+    corrects_gradients = True
+
+    def __init__(self, model_function: Callable[[], Any]) -> None:
+        """Remember the model function; it is called by `build`.
+
+        Args:
+            model_function: Takes nothing and returns a compiled `keras.Model`.
+        """
+        self._function = model_function
+        self._model: Any = None
+        self._program: Any = None
+        self._layout: Layout | None = None
+        self._outputs: list[tuple[int, ...]] = []
+
+    @property
+    def model(self) -> Any:
+        """The model object. Its weights are scratch space; the global weights are the federation's."""
+        if self._model is None:
+            raise ConfigurationError("the model is not built yet; call Federation.fit or Federation.prepare first.")
+        return self._model
+
+    @property
+    def plain_sgd(self) -> bool:
+        """Whether the client optimizer is SGD without momentum, clipping, decay or averaging."""
+        optimizer = self.model.optimizer
+        settings = ("momentum", "nesterov", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema")
+        return type(optimizer).__name__ == "SGD" and not any(getattr(optimizer, s, None) for s in settings)
+
+    def build(self, examples: Examples, seed: int) -> None:
+        """Call the model function and create all variables. Does nothing the second time."""
+        if self._model is not None:
+            return
+        bridge.choose_backend()
+        from hansa.bridge import model as inside
+
+        model = inside.build(self._function, seed)
+        self._outputs = inside.complete(model, examples, seed)
+        self._layout = inside.layout_of(model)
+        self._program = bridge.load_program()(model, outputs=len(self._outputs))
+        self._initial = self._layout.flatten(self._program.initial())
+        self._model = model
+
+    def layout(self) -> Layout:
+        """Return the layout of the model's floating-point weights."""
+        if self._layout is None:
+            raise ConfigurationError("the model is not built yet; call Federation.fit or Federation.prepare first.")
+        return self._layout
+
+    def initial_weights(self) -> FloatVector:
+        """Return the weights that the model function gave."""
+        self.layout()
+        return self._initial.copy()
+
+    def check_data(self, card: DataCard) -> str | None:
+        """Return what is wrong with these labels for the compiled loss, or None."""
+        from hansa.bridge import model as inside
+
+        return inside.check_labels(self.model, self._outputs, card.label_range)
+
+    def train(self, examples: Examples, task: LocalTask) -> Trained:
+        """Run the task's minibatches with the compiled optimizer, loss and metrics."""
+        layout = self.layout()
+        control = [] if task.control is None else layout.unflatten(task.control)
+        arrays, steps, rate, metrics = self._program.train(layout.unflatten(task.start), control, examples, task)
+        return Trained(weights=layout.flatten(arrays), steps=steps, learning_rate=rate, metrics=metrics)
+
+    def evaluate(self, weights: FloatVector, examples: Examples, batch_size: int) -> Metrics:
+        """Return loss and metrics in inference mode."""
+        return self._program.evaluate(self.layout().unflatten(weights), examples, batch_size)
+
+    def load(self, weights: FloatVector) -> Any:
+        """Write these weights into the model object and return it."""
+        from hansa.bridge import model as inside
+
+        for variable, array in zip(inside.weight_variables(self.model), self.layout().unflatten(weights), strict=True):
+            variable.assign(array.copy())
+        return self.model
+
+    def read(self) -> FloatVector:
+        """Return the weights that the model object holds now."""
+        return self.layout().flatten(self._program.initial())
