@@ -1,1 +1,111 @@
-"""Federated learning for parties who need not trust each other, native to Keras 3."""
+"""Federated learning for parties who need not trust each other, native to Keras 3.
+
+Importing Hansa settles KERAS_BACKEND where it is not set (the first installed of JAX, TensorFlow,
+PyTorch) and imports no backend; everything else is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from hansa._version import __version__
+
+if TYPE_CHECKING:
+    from hansa import data, datasets
+    from hansa.algorithms import (
+        Algorithm,
+        FedAdagrad,
+        FedAdam,
+        FedAvg,
+        FedBN,
+        FedProx,
+        FedSGD,
+        FedYogi,
+        Scaffold,
+    )
+    from hansa.api import Federation, Progress, compare
+    from hansa.errors import HansaError
+    from hansa.record import RoundRecord
+    from hansa.report.partition import partition_svg
+    from hansa.secure_sum import Plain
+    from hansa.server.cohort import AllClients, FixedSize, Poisson
+    from hansa.train.learner import Learner
+    from hansa.types import Examples
+
+_HOMES = {
+    "Algorithm": "hansa.algorithms",
+    "AllClients": "hansa.server.cohort",
+    "Examples": "hansa.types",
+    "FedAdagrad": "hansa.algorithms",
+    "FedAdam": "hansa.algorithms",
+    "FedAvg": "hansa.algorithms",
+    "FedBN": "hansa.algorithms",
+    "FedProx": "hansa.algorithms",
+    "FedSGD": "hansa.algorithms",
+    "FedYogi": "hansa.algorithms",
+    "Federation": "hansa.api",
+    "FixedSize": "hansa.server.cohort",
+    "HansaError": "hansa.errors",
+    "Learner": "hansa.train.learner",
+    "Plain": "hansa.secure_sum",
+    "Poisson": "hansa.server.cohort",
+    "Progress": "hansa.api",
+    "RoundRecord": "hansa.record",
+    "Scaffold": "hansa.algorithms",
+    "compare": "hansa.api",
+    "partition_svg": "hansa.report.partition",
+}
+_MODULES = ("data", "datasets", "errors", "ui")
+
+__all__ = [
+    "Algorithm",
+    "AllClients",
+    "Examples",
+    "FedAdagrad",
+    "FedAdam",
+    "FedAvg",
+    "FedBN",
+    "FedProx",
+    "FedSGD",
+    "FedYogi",
+    "Federation",
+    "FixedSize",
+    "HansaError",
+    "Learner",
+    "Plain",
+    "Poisson",
+    "Progress",
+    "RoundRecord",
+    "Scaffold",
+    "__version__",
+    "compare",
+    "data",
+    "datasets",
+    "partition_svg",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"hansa.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'hansa' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_MODULES})
+
+
+def _settle_backend() -> None:
+    from hansa import bridge
+    from hansa.errors import HansaError
+
+    try:
+        bridge.choose_backend()
+    except HansaError:
+        return  # told when a federation is built; datasets and reports work without a backend
+
+
+_settle_backend()

@@ -147,7 +147,7 @@ class Plan:
             "secure_sum": self.secure_sum.describe(),
             "server_optimizer": None
             if optimizer is None
-            else {"kind": type(optimizer).__name__, **_plain(optimizer.get_config())},
+            else {"kind": type(optimizer).__name__, **_plain({k: v for k, v in optimizer.get_config().items() if k != "name"})},
             "class_weight": None
             if self.class_weight is None
             else {str(k): float(v) for k, v in self.class_weight.items()},

@@ -1,0 +1,422 @@
+"""The federation: what a user declares, fits and looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from hansa import bridge
+from hansa.algorithms.algorithm import Algorithm
+from hansa.algorithms.fedavg import FedAvg
+from hansa.api.callbacks import Callbacks, check_callbacks
+from hansa.api.environment import environment
+from hansa.api.localise import Localised, check_learner, localise
+from hansa.api.loop import INTERRUPTED, Outcome, Progress, Target, run_rounds
+from hansa.data.client import as_clients
+from hansa.data.sources import as_examples
+from hansa.engine.local import LocalEngine
+from hansa.errors import ConfigurationError, RunError
+from hansa.plan import Plan
+from hansa.record import RoundRecord
+from hansa.report.data import Comparison, ReportData
+from hansa.report.page import render, write_report
+from hansa.rng import Seeds
+from hansa.round import first_state
+from hansa.secure_sum.plain import Plain
+from hansa.server.aggregate import Aggregate
+from hansa.server.cohort import Cohort, as_cohort
+from hansa.store.run import Run
+from hansa.train.keras_learner import KerasLearner
+from hansa.train.learner import Learner
+from hansa.tree import flat_weights, vector_hash
+from hansa.types import Examples, Memory, Metrics
+
+
+class Federation:
+    """Several parties that train one model without pooling their data.
+
+    Example:
+        >>> import numpy as np, hansa, keras
+        >>> def build():
+        ...     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, activation="sigmoid")])
+        ...     model.compile(keras.optimizers.SGD(0.5), "binary_crossentropy", metrics=["accuracy"])
+        ...     return model
+        >>> x = np.random.default_rng(0).normal(size=(200, 2)).astype("float32")
+        >>> clients = hansa.data.iid(x, (x[:, 0] > 0).astype("int64"), clients=4)
+        >>> history = hansa.Federation(build, clients, seed=1).fit(rounds=5)
+        >>> history.history["loss"][0] > history.history["loss"][-1]
+        True
+
+    Attributes:
+        records: What each finished round did.
+        status: How the last `fit` ended.
+        run_folder: Where the run is kept, or None.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[], Any] | Learner,
+        clients: Any,
+        *,
+        algorithm: Algorithm | None = None,
+        cohort: Cohort | int | None = None,
+        aggregate: Aggregate = "examples",
+        secure_sum: Plain | None = None,
+        server_optimizer: Any = None,
+        initial_weights: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        seed: int = 0,
+        title: str = "Federated training",
+    ) -> None:
+        """Declare a federation. Nothing is read or built yet; `prepare` and `fit` do that.
+
+        Args:
+            model: A function of no arguments that returns a compiled `keras.Model`, or a `Learner`.
+            clients: Clients, or a mapping from name to a source, to ``(x, y)`` or to ``(x, y, sample_weight)``.
+            algorithm: What clients and server compute; FedAvg with one local epoch if None.
+            cohort: Who takes part in a round: None for all, a number, `FixedSize` or `Poisson`.
+            aggregate: ``"examples"`` weighs updates by training rows, ``"uniform"`` does not; or a function
+                of updates ``(n, d)`` and weights ``(n,)`` that returns one vector ``(d,)``.
+            secure_sum: How the sum of updates comes about; None is `Plain`.
+            server_optimizer: A `keras.optimizers.Optimizer` for the server's step, or None to take the mean.
+            initial_weights: List of arrays (as `keras.Model.get_weights`) or a flat vector; None takes
+                those of the model function under the run's seed.
+            class_weight: Weight of each class in the clients' loss.
+            seed: Root of all randomness of the run, 0 or greater.
+            title: Title of the run in logs and report.
+
+        Raises:
+            ConfigurationError: If a part is not of the right kind.
+        """
+        self.backend = bridge.choose_backend()
+        self.clients = as_clients(clients)
+        self.learner: Learner = model if isinstance(model, (KerasLearner, Learner)) else KerasLearner(model)
+        self.algorithm = FedAvg() if algorithm is None else algorithm
+        if not isinstance(self.algorithm, Algorithm):
+            raise ConfigurationError(
+                f"algorithm must be an Algorithm such as hansa.FedAvg(epochs=1), got {algorithm!r}."
+            )
+        self.cohort = as_cohort(cohort)
+        self.cohort.check(len(self.clients))
+        self.aggregate: Aggregate = aggregate
+        self.secure_sum = Plain() if secure_sum is None else secure_sum
+        self.server_optimizer = _checked_optimizer(server_optimizer)
+        self.class_weight = class_weight
+        self.seeds = Seeds(seed)
+        self.title = title
+        self.records: list[RoundRecord] = []
+        self.status = INTERRUPTED
+        self.run_folder: Path | None = None
+        self._initial = initial_weights
+        self._localised: Localised | None = None
+        self._outcome: Outcome | None = None
+        self._plan: Plan | None = None
+        self._engine: LocalEngine | None = None
+        self._times: list[str] = []
+
+    # ------------------------------------------------------------------ before the first round
+
+    def prepare(self) -> Localised:
+        """Let every client localise its data, and build the model. `fit` calls it if need be.
+
+        Raises:
+            DataError: If a client's data are unusable.
+            ConfigurationError: If the model does not match the data.
+        """
+        if self._localised is None:
+            localised = localise(self.clients)
+            first = next(iter(localised.sites.values())).data.train
+            self.learner.build(first, self.seeds.integer("weights"))
+            check_learner(self.learner, localised.cards)
+            self._localised = localised
+        return self._localised
+
+    def plan(self, *, server_validates: bool = False, **evaluation: Any) -> Plan:
+        """Return the plan of a run: every stage, checked against all others."""
+        localised = self.prepare()
+        layout = self.learner.layout()
+        given = self.learner.initial_weights() if self._initial is None else self._initial
+        return Plan(
+            clients=tuple(localised.sites),
+            cards=localised.cards,
+            layout=layout,
+            initial=flat_weights(given, layout),
+            algorithm=self.algorithm,
+            cohort=self.cohort,
+            aggregate=self.aggregate,
+            secure_sum=self.secure_sum,
+            server_optimizer=self.server_optimizer,
+            class_weight=self.class_weight,
+            corrects_gradients=self.learner.corrects_gradients,
+            plain_sgd=self.learner.plain_sgd,
+            server_validates=server_validates,
+            **evaluation,
+        )
+
+    # ------------------------------------------------------------------ training
+
+    def fit(
+        self,
+        rounds: int,
+        *,
+        validation: Any = None,
+        callbacks: Iterable[Any] | None = None,
+        target: Mapping[str, float] | None = None,
+        run: str | Path | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+        clients_validate: Literal["all", "cohort", "none"] = "all",
+        validation_freq: int = 1,
+        local_metrics: bool = False,
+    ) -> Any:
+        """Train from the initial weights for a number of rounds.
+
+        Args:
+            rounds: Number of rounds, 1 or more; with ``resume`` those done already count.
+            validation: The server's own test rows: ``(x, y)``, ``(x, y, sample_weight)`` or `Examples`.
+            callbacks: Keras callbacks; a round is an epoch to them.
+            target: Stop when this log reaches this value, for example ``{"val_accuracy": 0.97}``.
+            run: Folder to keep the run in: configuration, log, checkpoints, history, model and report.
+            resume: Go on with the run in that folder. The final model is the same, bit for bit, as without
+                the interruption.
+            progress: Shows how it goes, for example ``hansa.ui.TerminalProgress()``.
+            clients_validate: Which clients measure each new model on their own validation rows.
+            validation_freq: Evaluate every so many rounds.
+            local_metrics: Let clients also measure before and after their local training.
+
+        Returns:
+            A `keras.callbacks.History`. Logs are ``loss``, ``<metric>`` (training), ``val_*`` (the
+            server's rows, else the clients' mean) and ``clients_val_*``.
+
+        Raises:
+            ConfigurationError: If something declared cannot work.
+            DataError: If a client's data are unusable.
+            RoundError: If a round cannot be finished; earlier rounds are kept.
+            RunError: If the folder cannot be written, read or resumed.
+        """
+        _check_rounds(rounds)
+        wanted = _as_target(target)
+        rows = None if validation is None else _as_rows(validation)
+        if resume and run is None:
+            raise RunError("resume=True needs run=..., the folder of the run to go on with.")
+        plan = self.plan(
+            server_validates=rows is not None,
+            clients_validate=clients_validate,
+            validation_freq=validation_freq,
+            local_metrics=local_metrics,
+        )
+        localised = self.prepare()
+        engine = LocalEngine(plan, localised.sites, self.learner, self.seeds, server=rows)
+        hooks = Callbacks(check_callbacks(callbacks), learner=self.learner, plan=plan, rounds=rounds)
+        self._plan, self._engine, self._times = plan, engine, [_now()]
+        self._outcome = outcome = Outcome(state=first_state(plan))
+        self.records = outcome.records
+        self.run_folder = None if run is None else Path(run)
+        store = None if run is None else self._open(Path(run), plan, rows, resume=resume)
+        try:
+            past = [] if store is None else _recover(store, outcome, engine, catch_up=callbacks is not None)
+            if progress is not None:
+                backend = bridge.backend_version(self.backend)
+                progress.begin(
+                    title=self.title, rounds=rounds, done=len(outcome.records), clients=len(self.clients), backend=backend
+                )
+            run_rounds(
+                outcome,
+                plan=plan,
+                engine=engine,
+                seeds=self.seeds,
+                rounds=rounds,
+                callbacks=hooks,
+                target=wanted,
+                run=store,
+                progress=progress,
+                past=past,
+            )
+        finally:
+            self._times.append(_now())
+            self.status = outcome.status
+            if progress is not None:
+                progress.end(outcome.status)
+            if store is not None:
+                self._close(store)
+        return hooks.history
+
+    def _open(self, folder: Path, plan: Plan, rows: Examples | None, *, resume: bool) -> Run:
+        config = self.describe(plan, rows)
+        if not resume:
+            store = Run.create(folder, config)
+        else:
+            store = Run.open(folder)
+            try:
+                store.check_config(config)
+            except BaseException:
+                store.close()
+                raise
+        store.note("resumed" if resume else "started", {"environment": environment(), "time": _now()})
+        return store
+
+    def _close(self, store: Run) -> None:
+        """Write what people look at, note how the run ended, and close the folder."""
+        try:
+            if self._outcome is not None and self._outcome.records:
+                state = self._outcome.state
+                store.note(self.status.split()[0], {"rounds": state.round, "model_hash": vector_hash(state.weights)})
+                if isinstance(self.learner, KerasLearner):
+                    self.save(store.folder / "model.keras")
+                self.report(store.folder / "report.html")
+        finally:
+            store.close()
+
+    # ------------------------------------------------------------------ afterwards
+
+    @property
+    def weights(self) -> Any:
+        """The global weights, flat float32: after the last finished round, or the initial ones."""
+        if self._outcome is None or self._plan is None:
+            raise ConfigurationError("nothing is trained yet; call fit first.")
+        return self._plan.full(self._outcome.state.weights)
+
+    @property
+    def memories(self) -> Mapping[str, Memory]:
+        """What each client keeps from round to round (personal layers, control variates), in simulation."""
+        return {} if self._engine is None else self._engine.memories
+
+    @property
+    def model_hash(self) -> str:
+        """SHA-256 of the shared global weights, hexadecimal."""
+        if self._outcome is None:
+            raise ConfigurationError("nothing is trained yet; call fit first.")
+        return vector_hash(self._outcome.state.weights)
+
+    @property
+    def model(self) -> Any:
+        """The Keras model with the global weights in it."""
+        if not isinstance(self.learner, KerasLearner):
+            raise ConfigurationError("this federation's learner is not Keras; use federation.weights.")
+        return self.learner.load(self.weights)
+
+    def save(self, path: str | Path) -> None:
+        """Write the Keras model with the global weights to a ``.keras`` file, atomically."""
+        path = Path(path)
+        partial = path.with_name(f".partial-{path.name}")
+        try:
+            self.model.save(partial)
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise RunError(f"the model cannot be written to {path}: {error}") from error
+
+    def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> Metrics:
+        """Return loss and metrics of the global weights on these rows."""
+        rows = as_examples(x, y, sample_weight=sample_weight)
+        return self.learner.evaluate(self.weights, rows, 256)
+
+    def describe(self, plan: Plan, rows: Examples | None = None) -> dict[str, Any]:
+        """Return the resolved configuration: everything that decides the result, JSON-able."""
+        return {
+            "title": self.title,
+            "seed": self.seeds.root,
+            "backend": self.backend,
+            **plan.describe(),
+            "initial_weights": vector_hash(plan.initial),
+            "client_optimizer": _client_optimizer(self.learner),
+            "validation_rows": None if rows is None else len(rows),
+            "clients": {client.name: client.describe() for client in self.clients},
+        }
+
+    def report_data(self, comparison: Comparison | None = None, summary: str = "") -> ReportData:
+        """Return what the report shows."""
+        if self._plan is None or self._localised is None:
+            raise ConfigurationError("nothing is trained yet; call fit first.")
+        return ReportData(
+            title=self.title,
+            summary=summary,
+            config=self.describe(self._plan),
+            records=tuple(self.records),
+            cards=self._localised.cards,
+            comparison=comparison,
+            environment=environment(),
+            model_summary={
+                "name": self.learner.model.name if isinstance(self.learner, KerasLearner) else type(self.learner).__name__,
+                "parameters": self._plan.layout.size,
+                "layers": [f"{e.name} {'x'.join(map(str, e.shape)) or 'scalar'}" for e in self._plan.layout.entries],
+            },
+            status=self.status,
+            seed=self.seeds.root,
+            run_folder="" if self.run_folder is None else str(self.run_folder),
+            started=self._times[0],
+            finished=self._times[-1],
+        )
+
+    def report(self, path: str | Path, *, comparison: Comparison | None = None, summary: str = "") -> Path:
+        """Write the report of the last run as one HTML file and return its path."""
+        write_report(self.report_data(comparison, summary), Path(path))
+        return Path(path)
+
+    def _repr_html_(self) -> str:
+        return render(self.report_data())
+
+
+def _recover(store: Run, outcome: Outcome, engine: LocalEngine, *, catch_up: bool) -> list[Any]:
+    """Put a run's last committed round into place; return all its states where callbacks must catch up."""
+    checkpoint = store.latest()
+    if checkpoint is None:
+        return []
+    outcome.state = checkpoint.state
+    outcome.records.extend(store.history())
+    engine.memories.update(checkpoint.memories)
+    return [store.at(r).state for r in range(store.rounds)] if catch_up else []
+
+
+def _client_optimizer(learner: Learner) -> Any:
+    if not isinstance(learner, KerasLearner):
+        return {"kind": type(learner).__name__}
+    config = learner.model.optimizer.get_config()
+    return {
+        "kind": type(learner.model.optimizer).__name__,
+        **{k: v if isinstance(v, (int, float, bool, str, type(None))) else str(v) for k, v in config.items() if k != "name"},
+    }
+
+
+def _checked_optimizer(optimizer: Any) -> Any:
+    if optimizer is None:
+        return None
+    import keras
+
+    if isinstance(optimizer, str):
+        optimizer = keras.optimizers.get(optimizer)
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise ConfigurationError(
+            f"server_optimizer must be a keras.optimizers.Optimizer or its name, got {optimizer!r}."
+        )
+    return optimizer
+
+
+def _check_rounds(rounds: Any) -> None:
+    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
+        raise ConfigurationError(f"rounds must be a whole number of 1 or more, got {rounds!r}.")
+
+
+def _as_target(target: Mapping[str, float] | None) -> Target | None:
+    if target is None:
+        return None
+    if not isinstance(target, Mapping) or len(target) != 1:
+        raise ConfigurationError(f"target names one log and its value, as {{'val_accuracy': 0.97}}; got {target!r}.")
+    name, value = next(iter(target.items()))
+    return Target(name, float(value))
+
+
+def _as_rows(validation: Any) -> Examples:
+    if isinstance(validation, Examples):
+        return validation
+    if isinstance(validation, Sequence) and len(validation) in (2, 3):
+        return as_examples(validation[0], validation[1], sample_weight=validation[2] if len(validation) == 3 else None)
+    raise ConfigurationError(
+        f"validation must be (x, y), (x, y, sample_weight) or Examples, got {type(validation).__name__}."
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

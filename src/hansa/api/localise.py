@@ -1,0 +1,59 @@
+"""The step before the first round: every party reads, checks, splits and preprocesses its own rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hansa.client import Site
+from hansa.data.cards import card, check_cards
+from hansa.data.client import Client
+from hansa.data.prepare import federated_positions, load, local_summary, prepare
+from hansa.data.preprocess import Summary, add_summaries
+from hansa.errors import DataError
+from hansa.train.learner import Learner
+from hansa.types import DataCard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Localised:
+    """What localising the data gave.
+
+    Attributes:
+        sites: Each client with its rows.
+        cards: What each client tells about them.
+    """
+
+    sites: Mapping[str, Site]
+    cards: Mapping[str, DataCard]
+
+
+def localise(clients: tuple[Client, ...]) -> Localised:
+    """Let every client prepare its rows; federated statistics are summed over all of them.
+
+    Raises:
+        DataError: If a client's rows are missing, malformed, or unlike those of the others.
+    """
+    loaded = {client.name: load(client) for client in clients}
+    check_cards({name: card(data) for name, data in loaded.items()})
+    known: dict[int, Summary] = {}
+    for position in federated_positions(clients):
+        known[position] = add_summaries(
+            [local_summary(client, position, known, loaded=loaded[client.name]) for client in clients]
+        )
+    sites, cards = {}, {}
+    for client in clients:
+        data = prepare(client, known, loaded=loaded.pop(client.name))
+        sites[client.name] = Site(name=client.name, data=data)
+        cards[client.name] = card(data)
+    check_cards(cards)
+    return Localised(sites=sites, cards=cards)
+
+
+def check_learner(learner: Learner, cards: Mapping[str, DataCard]) -> None:
+    """Raise `DataError` naming every client whose rows the model cannot be trained on."""
+    wrong = {name: learner.check_data(c) for name, c in cards.items()}
+    lines = [f"client {name!r} has {why}" for name, why in wrong.items() if why]
+    if lines:
+        more = f"; and {len(lines) - 3} more clients" if len(lines) > 3 else ""
+        raise DataError("; ".join(lines[:3]) + more + ". Correct the labels or the model's output layer.")

@@ -1,0 +1,168 @@
+"""The loop over rounds: drives the round generator with an engine, callbacks, a target and the run's log."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from hansa.api.callbacks import Callbacks
+from hansa.engine.local import LocalEngine
+from hansa.errors import ConfigurationError
+from hansa.plan import Plan
+from hansa.record import RoundRecord
+from hansa.rng import Seeds
+from hansa.round import Steps, round_steps
+from hansa.store.checkpoints import Checkpoint
+from hansa.store.run import Run
+from hansa.tree import vector_hash
+from hansa.types import ServerState
+
+FINISHED, STOPPED, REACHED, INTERRUPTED = "finished", "stopped by a callback", "target reached", "interrupted"
+
+
+class Progress(Protocol):
+    """Is told how a run goes on, to show it. The library itself prints nothing."""
+
+    def begin(self, *, title: str, rounds: int, done: int, clients: int, backend: str) -> None:
+        """A run of ``rounds`` rounds begins, of which ``done`` are done already."""
+        ...
+
+    def round(self, record: RoundRecord) -> None:
+        """A round is finished."""
+        ...
+
+    def end(self, status: str) -> None:
+        """The run has ended."""
+        ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """A value of a log at which training is done.
+
+    Attributes:
+        name: Name of the log, for example ``"val_accuracy"``.
+        value: The value to reach.
+    """
+
+    name: str
+    value: float
+
+    def reached(self, logs: Mapping[str, float]) -> bool:
+        """Whether it is reached: from above for losses and errors, from below for everything else.
+
+        Raises:
+            ConfigurationError: If there is no such log.
+        """
+        if self.name not in logs:
+            if "val_" in self.name and not any(name.startswith("val_") for name in logs):
+                return False  # a round without evaluation (validation_freq)
+            raise ConfigurationError(
+                f"the target {self.name!r} is not among the logs of a round: {', '.join(sorted(logs))}."
+            )
+        falls = any(part in self.name for part in ("loss", "error", "entropy", "mse", "mae"))
+        return logs[self.name] <= self.value if falls else logs[self.name] >= self.value
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """Where a run stands. The loop moves it forward round by round.
+
+    Attributes:
+        state: The server's state after the last finished round.
+        records: What each finished round did.
+        status: How the run ended.
+    """
+
+    state: ServerState
+    records: list[RoundRecord] = field(default_factory=list)
+    status: str = INTERRUPTED
+
+
+def run_rounds(
+    outcome: Outcome,
+    *,
+    plan: Plan,
+    engine: LocalEngine,
+    seeds: Seeds,
+    rounds: int,
+    callbacks: Callbacks,
+    target: Target | None,
+    run: Run | None,
+    progress: Progress | None,
+    past: Sequence[ServerState] = (),
+) -> None:
+    """Run rounds until ``rounds`` are done, the target is met, or a callback stops it.
+
+    Args:
+        outcome: Where the run stands; changed after every finished round, so that an exception loses none.
+        plan: The plan of the run.
+        engine: Answers the rounds' Asks.
+        seeds: The run's seeds.
+        rounds: Number of rounds in all, those done included.
+        callbacks: Keras callbacks.
+        target: Where to stop early, or None.
+        run: The run's folder, or None to keep nothing.
+        progress: Shows how it goes, or None.
+        past: States after the rounds that are done, for callbacks that must catch up on a resumed run.
+    """
+    state = callbacks.begin(past[0] if past else outcome.state)
+    for old, record in zip(past, outcome.records, strict=False):
+        callbacks.round_begin(dataclasses.replace(old, round=record.round))
+        callbacks.round_end(old, record.logs)
+    if past:
+        state = outcome.state
+    outcome.state = state
+    outcome.status = _status(outcome, rounds, callbacks, target)
+    while outcome.status == INTERRUPTED:
+        before = callbacks.round_begin(outcome.state)
+        new, record = drive(round_steps(plan, before, seeds), engine)
+        engine.commit()
+        ended = callbacks.round_end(new, record.logs)
+        record = dataclasses.replace(record, model_hash=vector_hash(ended.weights))
+        if run is not None:
+            run.commit(record, Checkpoint(state=ended, memories=engine.memories))
+        outcome.state = ended
+        outcome.records.append(record)
+        if progress is not None:
+            progress.round(record)
+        outcome.status = _status(outcome, rounds, callbacks, target)
+    outcome.state = callbacks.end(outcome.state, outcome.records[-1].logs if outcome.records else {})
+
+
+def drive(steps: Steps, engine: LocalEngine) -> tuple[ServerState, RoundRecord]:
+    """Run one round's generator to its end, and time its phases."""
+    timings: dict[str, float] = {}
+    names = {"train": "aggregate", "evaluate": "other", "validate": "other"}
+    clock, segment = time.perf_counter(), "draw"
+
+    def lap(name: str) -> None:
+        nonlocal clock
+        now = time.perf_counter()
+        timings[name] = timings.get(name, 0.0) + now - clock
+        clock = now
+
+    try:
+        ask = next(steps)
+        while True:
+            lap(segment)
+            answer = engine.answer(ask)
+            lap("evaluate" if ask.phase in ("evaluate", "validate") else ask.phase)
+            segment = names.get(ask.phase, "other")
+            ask = steps.send(answer)
+    except StopIteration as end:
+        lap(segment)
+        state, record = end.value
+        return state, dataclasses.replace(record, timings_s=timings)
+
+
+def _status(outcome: Outcome, rounds: int, callbacks: Callbacks, target: Target | None) -> str:
+    logs: Mapping[str, Any] = outcome.records[-1].logs if outcome.records else {}
+    if callbacks.stop:
+        return STOPPED
+    if target is not None and outcome.records and target.reached(logs):
+        return REACHED
+    return FINISHED if len(outcome.records) >= rounds else INTERRUPTED

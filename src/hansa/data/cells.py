@@ -1,0 +1,193 @@
+"""Turn the cells of a table, text or typed values, into numbers. Shared by every kind of table file."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hansa.errors import ConfigurationError, DataError, UnknownNameError
+
+Numbers = NDArray[np.float64]
+
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    "==": lambda a, b: a == b,
+}
+_RULE = re.compile(r"(>=|<=|==|>|<)\s*(.*)")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cells:
+    """A table as it was read.
+
+    Attributes:
+        origin: Name of the file, for messages.
+        columns: The cells by column name, in the file's order: text, or typed values; None where missing.
+        lines: Line of the file on which each row stands, or None where a file has no lines.
+    """
+
+    origin: str
+    columns: Mapping[str, Sequence[Any]]
+    lines: Sequence[int] | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def column(self, name: str) -> Sequence[Any]:
+        """Return the cells of a column, or raise with the nearest name that exists."""
+        if name not in self.columns:
+            raise UnknownNameError(f"column in {self.origin}", name, self.columns)
+        return self.columns[name]
+
+    def place(self, row: int) -> str:
+        """Return where a row is: its number from 1, and its line where there are lines."""
+        return f"row {row + 1}" + ("" if self.lines is None else f" (line {self.lines[row]})")
+
+
+def numbers(cells: Cells, column: str) -> Numbers:
+    """Return a column as float64, NaN where a cell is missing.
+
+    Raises:
+        DataError: A cell is not a number.
+    """
+    values = cells.column(column)
+    result = np.empty(len(values))
+    for row, value in enumerate(values):
+        number = as_number(value)
+        if number is None:
+            raise DataError(
+                f"{cells.origin}: column {column!r}, {cells.place(row)} holds {value!r}, not a number. "
+                "List the column in categorical=, leave it out with drop=, or name what means missing in na_values=."
+            )
+        result[row] = number
+    return result
+
+
+def one_hot(cells: Cells, column: str, categories: Sequence[str], *, drop_first: bool) -> Numbers:
+    """Return a column as one 0/1 column for each category, NaN in all of them where it is missing.
+
+    A cell is of a category when the text is the same, or both are the same number ("1.0" is "1").
+
+    Raises:
+        DataError: A cell is none of the categories.
+    """
+    exact = {category: i for i, category in enumerate(categories)}
+    numeric = {as_number(category): i for i, category in reversed(list(enumerate(categories)))}
+    values = cells.column(column)
+    result = np.zeros((len(values), len(categories)))
+    for row, value in enumerate(values):
+        number = as_number(value)
+        if number is not None and math.isnan(number) and str(value) not in exact:
+            result[row] = np.nan
+            continue
+        position = exact.get(str(value), None if number is None else numeric.get(number))
+        if position is None:
+            raise DataError(
+                f"{cells.origin}: column {column!r}, {cells.place(row)} holds {value!r}, none of its "
+                f"categories {', '.join(map(repr, categories))}. Add it to categorical=, alike for all clients."
+            )
+        result[row, position] = 1.0
+    return result[:, 1:] if drop_first else result
+
+
+def labels(cells: Cells, column: str, positive: str | float | None) -> tuple[Numbers, bool]:
+    """Return the labels as float64 (NaN where missing) and whether they are whole numbers.
+
+    Args:
+        cells: The table.
+        column: The label column.
+        positive: What makes a row positive, see `hansa.data.tables.Table`; None keeps the number.
+    """
+    values = cells.column(column)
+    if positive is None:
+        whole = all(_is_whole(value) for value in values if value is not None)
+        return numbers(cells, column), whole
+    if isinstance(positive, str) and not _RULE.fullmatch(positive):
+        match = [math.nan if _is_missing(value) else float(str(value) == positive) for value in values]
+        return np.array(match), True
+    compare, bound = _comparison(positive)
+    found = numbers(cells, column)
+    match = [math.nan if math.isnan(value) else float(compare(value, bound)) for value in found]
+    return np.array(match), True
+
+
+def check_positive(positive: Any) -> None:
+    """Raise unless ``positive`` is a rule that `labels` understands."""
+    if positive is None or isinstance(positive, (int, float)):
+        return
+    if not isinstance(positive, str):
+        raise ConfigurationError(
+            f"positive must be None, a number, a text, or a comparison such as '>0', got {positive!r}."
+        )
+    if _RULE.fullmatch(positive):
+        _comparison(positive)
+
+
+def checked_categories(
+    categorical: Mapping[str, Sequence[str]] | None, drop_first: bool
+) -> dict[str, tuple[str, ...]] | None:
+    """Return declared categories as texts, or raise if they cannot be one-hot columns."""
+    if categorical is None:
+        return None
+    if not isinstance(categorical, Mapping):
+        raise ConfigurationError(
+            "categorical must map each column to its categories, for example {'sex': ('f', 'm')}; "
+            f"got {categorical!r}."
+        )
+    checked: dict[str, tuple[str, ...]] = {}
+    for name, values in categorical.items():
+        if isinstance(values, str):
+            raise ConfigurationError(
+                f"categorical[{name!r}] must be a list of texts, got the text {values!r}."
+            )
+        checked[name] = tuple(str(value) for value in values)
+        if len(set(checked[name])) < len(checked[name]) or len(checked[name]) < 1 + drop_first:
+            raise ConfigurationError(
+                f"categorical[{name!r}] must have different categories, {1 + drop_first} or more "
+                f"(drop_first={drop_first}), got {list(checked[name])}."
+            )
+    return checked
+
+
+def as_number(value: Any) -> float | None:
+    """Return a cell as a number: NaN where it is missing, None where it is not a number."""
+    if value is None:
+        return math.nan
+    if isinstance(value, str) and "_" in value:
+        return None  # Python reads "1_000" as a number; a table does not mean it
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, str):
+        return _WHOLE.fullmatch(value) is not None
+    return isinstance(value, (int, np.integer))
+
+
+def _comparison(positive: str | float) -> tuple[Callable[[float, float], bool], float]:
+    if not isinstance(positive, str):
+        return _COMPARISONS["=="], float(positive)
+    match = _RULE.fullmatch(positive)
+    bound = as_number(match[2].strip()) if match else None
+    if match is None or bound is None or math.isnan(bound):
+        raise ConfigurationError(
+            f"positive={positive!r} is a comparison without a number; write for example '>0' or '<= 1.5'."
+        )
+    return _COMPARISONS[match[1]], bound

@@ -1,0 +1,287 @@
+"""Preprocessing of features: fitted on training rows, alone or together with the other parties.
+
+A transform is two halves. `summary`, on the party's machine, gives sums over its training rows;
+`fit` turns sums into the fitted transform. Sums of several parties add up to the sums of all
+their rows, so that fitting locally (own sums) and federated (summed sums) is one formula.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hansa.errors import ConfigurationError, DataError, UnknownNameError
+from hansa.types import Array, Examples
+
+Summary = Mapping[str, NDArray[np.float64]]
+"""Sums over training rows by name; each array has the shape of one row's features."""
+
+Scope = Literal["local", "federated"]
+
+_BLOCK = 1 << 21  # cells summed at once, so that float64 copies stay small
+_ROUNDING = 2.0**-44  # a spread below this share of the squares is rounding (float32 resolves no less)
+
+
+@runtime_checkable
+class Fitted(Protocol):
+    """A transform whose numbers are known."""
+
+    def apply(self, examples: Examples) -> Examples:
+        """Return the rows with features transformed."""
+        ...
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """A transform to be fitted. Any object with these attributes is one."""
+
+    @property
+    def scope(self) -> str:
+        """``"local"``: fitted on the party's own rows; ``"federated"``: on the sums of all parties."""
+        ...
+
+    @property
+    def fills_missing(self) -> bool:
+        """Whether it takes NaN features and leaves none."""
+        ...
+
+    def summary(self, examples: Examples) -> Summary:
+        """Return sums over training rows, that add up across parties if the scope is federated."""
+        ...
+
+    def fit(self, summary: Summary) -> Fitted:
+        """Return the transform that these sums determine."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return plain JSON values that tell the declaration."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Affine:
+    """Fitted: ``(x - center) / scale``, in float64, rounded to float32."""
+
+    center: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    def apply(self, examples: Examples) -> Examples:
+        """Return the rows with features shifted and scaled."""
+        x = _features(examples, "preprocessing")
+        _check_shape(x, self.center)
+        return _with_features(examples, ((x - self.center) / self.scale).astype(np.float32))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fill:
+    """Fitted: missing features take this value."""
+
+    value: NDArray[np.float64]
+
+    def apply(self, examples: Examples) -> Examples:
+        """Return the rows with NaN features filled."""
+        x = _features(examples, "preprocessing")
+        _check_shape(x, self.value)
+        return _with_features(examples, np.where(np.isnan(x), self.value, x).astype(np.float32))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standardize:
+    """Subtract the mean and divide by the standard deviation, for each feature of a row.
+
+    A feature that does not vary is only centred (its scale is 1). Missing features do not count.
+
+    Attributes:
+        scope: Whose rows give the mean and deviation: one's own, or those of all parties.
+        ddof: The variance divides by ``count - ddof``; 1 is the sample's, 0 the population's.
+        shift: A public guess of the mean, a number or one for each feature, that is subtracted before
+            squaring. Only needed where the mean is more than 10,000 deviations away from 0.
+
+    Guarantees:
+        The relative error of the variance is about ``2**-48 * (1 + (mean - shift)**2 / variance)``:
+        the features are float32, so their squares are exact in float64, and sums are pairwise.
+    """
+
+    scope: Scope = "local"
+    ddof: int = 1
+    shift: float | Sequence[float] = 0.0
+    fills_missing: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        _check_scope(self.scope)
+        if isinstance(self.ddof, bool) or not isinstance(self.ddof, int) or self.ddof < 0:
+            raise ConfigurationError(f"Standardize.ddof must be an integer of 0 or more, got {self.ddof!r}.")
+        shift = np.asarray(self.shift, dtype=np.float64)
+        if shift.ndim > 1 or not np.isfinite(shift).all():
+            raise ConfigurationError(
+                f"Standardize.shift must be one number, or one per feature, got {self.shift!r}."
+            )
+        object.__setattr__(self, "shift", float(shift) if shift.ndim == 0 else tuple(shift.tolist()))
+
+    def summary(self, examples: Examples) -> Summary:
+        """Return count, sum and sum of squares about the shift, of the values that are present."""
+        x = _features(examples, "Standardize")
+        return _moments(x, self._shift(x.shape[1:]), squares=True)
+
+    def fit(self, summary: Summary) -> Affine:
+        """Return the transform with the mean and deviation of these sums."""
+        count, total, squares = _parts(summary, "count", "sum", "sum_squares")
+        offset = total / np.maximum(count, 1)
+        spread = squares - total * offset
+        varies = (spread > _ROUNDING * squares) & (count > self.ddof)
+        variance = np.where(varies, spread, 1.0) / np.where(varies, count - self.ddof, 1.0)
+        return Affine(center=self._shift(total.shape) + offset, scale=np.sqrt(variance))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the options."""
+        shift = list(self.shift) if isinstance(self.shift, tuple) else self.shift
+        return {"kind": "standardize", "scope": self.scope, "ddof": self.ddof, "shift": shift}
+
+    def _shift(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        shift = np.asarray(self.shift, dtype=np.float64)
+        if shift.ndim and (not shape or shape[-1] != len(shift)):
+            raise DataError(
+                f"Standardize.shift has {len(shift)} numbers, but a row's features have shape {shape}."
+            )
+        return np.broadcast_to(shift, shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinMax:
+    """Map each feature's smallest training value to 0 and its largest to 1.
+
+    Values of other rows may fall outside of 0 to 1. A feature that does not vary becomes 0.
+
+    Attributes:
+        scope: Only ``"local"``: a smallest and a largest value are not sums.
+    """
+
+    scope: Scope = "local"
+    fills_missing: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        _check_scope(self.scope)
+        if self.scope == "federated":
+            raise ConfigurationError(
+                "MinMax(scope='federated') is not available: smallest and largest values are not sums, and "
+                "parties share only sums. Use MinMax(scope='local') or Standardize(scope='federated')."
+            )
+
+    def summary(self, examples: Examples) -> Summary:
+        """Return the smallest and largest value of each feature."""
+        x = _features(examples, "MinMax").astype(np.float64, copy=False)
+        return {"minimum": np.asarray(np.fmin.reduce(x)), "maximum": np.asarray(np.fmax.reduce(x))}
+
+    def fit(self, summary: Summary) -> Affine:
+        """Return the transform with these bounds."""
+        low, high = _parts(summary, "minimum", "maximum")
+        varies = high > low  # False where no value is present (NaN)
+        return Affine(center=np.where(np.isnan(low), 0.0, low), scale=np.where(varies, high - low, 1.0))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the options."""
+        return {"kind": "min_max", "scope": self.scope}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Impute:
+    """Fill missing features (NaN) with the mean of those that are present.
+
+    Attributes:
+        scope: Whose rows give the mean: one's own, or those of all parties.
+    """
+
+    scope: Scope = "local"
+    fills_missing: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _check_scope(self.scope)
+
+    def summary(self, examples: Examples) -> Summary:
+        """Return count and sum of the values that are present."""
+        x = _features(examples, "Impute")
+        return _moments(x, np.zeros(x.shape[1:]), squares=False)
+
+    def fit(self, summary: Summary) -> Fill:
+        """Return the transform that fills with these means; NaN stays where no value is present."""
+        count, total = _parts(summary, "count", "sum")
+        return Fill(value=np.where(count > 0, total / np.maximum(count, 1), np.nan))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the options."""
+        return {"kind": "impute", "scope": self.scope}
+
+
+def add_summaries(summaries: Sequence[Summary]) -> dict[str, NDArray[np.float64]]:
+    """Return the sum of the parties' summaries.
+
+    Guarantees:
+        Correctly rounded, so that the order of the parties does not matter.
+    """
+    if not summaries:
+        raise DataError("there are no summaries to add; at least one party must answer.")
+    first = summaries[0]
+    for other in summaries[1:]:
+        if {k: v.shape for k, v in other.items()} != {k: v.shape for k, v in first.items()}:
+            raise DataError("the parties' summaries have different names or shapes; their features differ.")
+    total: dict[str, NDArray[np.float64]] = {}
+    for name, array in first.items():
+        stacked = np.stack([summary[name].reshape(-1) for summary in summaries])
+        total[name] = np.array([math.fsum(column) for column in stacked.T]).reshape(array.shape)
+    return total
+
+
+def _moments(x: Array, shift: NDArray[np.float64], *, squares: bool) -> dict[str, NDArray[np.float64]]:
+    flat, about = x.reshape(len(x), -1), shift.reshape(-1)
+    width = max(1, _BLOCK // max(1, len(flat)))
+    names = ("count", "sum", "sum_squares") if squares else ("count", "sum")
+    result = {name: np.empty(flat.shape[1]) for name in names}
+    for start in range(0, flat.shape[1], width):
+        at = slice(start, start + width)
+        # One feature a row and contiguous: NumPy then sums pairwise, with an error of log(n) roundings.
+        values = np.ascontiguousarray(flat[:, at].T, dtype=np.float64) - about[at, None]
+        present = ~np.isnan(values)
+        values[~present] = 0.0
+        result["count"][at] = present.sum(axis=1)
+        result["sum"][at] = values.sum(axis=1)
+        if squares:
+            result["sum_squares"][at] = np.square(values).sum(axis=1)
+    return {name: array.reshape(x.shape[1:]) for name, array in result.items()}
+
+
+def _features(examples: Examples, who: str) -> Array:
+    if not isinstance(examples.x, np.ndarray):
+        raise ConfigurationError(
+            f"{who} works on features that are one array; x is a {type(examples.x).__name__} of arrays. "
+            "Preprocess inside the model (keras.layers.Normalization) or before the rows are handed over."
+        )
+    return examples.x
+
+
+def _with_features(examples: Examples, x: Array) -> Examples:
+    return Examples(x=x, y=examples.y, sample_weight=examples.sample_weight, columns=examples.columns)
+
+
+def _check_shape(x: Array, fitted: Array) -> None:
+    if x.shape[1:] != fitted.shape:
+        raise DataError(
+            f"features of a row have shape {x.shape[1:]}, preprocessing was fitted to {fitted.shape}."
+        )
+
+
+def _check_scope(scope: str) -> None:
+    if scope not in ("local", "federated"):
+        raise UnknownNameError("scope", str(scope), ("local", "federated"))
+
+
+def _parts(summary: Summary, *names: str) -> list[NDArray[np.float64]]:
+    if set(summary) != set(names):
+        raise ConfigurationError(
+            f"a summary with {', '.join(names)} is needed, got {', '.join(sorted(summary)) or 'none'}."
+        )
+    return [np.asarray(summary[name], dtype=np.float64) for name in names]

@@ -1,0 +1,216 @@
+"""The page itself: the order of its parts, its head, and writing it to disk."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from hansa.errors import RunError
+from hansa.report import clients, course, details, sections
+from hansa.report.canvas import asset
+from hansa.report.data import ReportData
+from hansa.report.facts import (
+    client_names,
+    headline,
+    outcome,
+    setting,
+    total_seconds,
+    verdict,
+)
+from hansa.report.markup import Child, Html, join, tag
+from hansa.report.wording import (
+    ABSENT,
+    clients_noun,
+    count,
+    decimal,
+    duration,
+    finite,
+    metric_title,
+    size,
+)
+
+_ENDED_WELL = {"finished", "target reached", "stopped by a callback"}
+
+
+def render(data: ReportData) -> str:
+    """Return the report of a run as one HTML page.
+
+    Args:
+        data: Everything that the page shows.
+
+    Guarantees:
+        The same data gives the same text. The page loads nothing: styles, drawings and its one
+        script are inside, and its content security policy forbids the rest. Every text of the data
+        is escaped.
+    """
+    body = tag(
+        "body",
+        tag("a", "Skip to the result", href="#result", class_="skip"),
+        _masthead(data),
+        tag("main", _hero(data), *_sections(data), id="result"),
+        tag(
+            "footer",
+            tag("p", "Written by Hansa. This page is a single file; it loads nothing and sends nothing."),
+        ),
+        Html(f"<script>{asset('script.js')}</script>"),
+    )
+    return f'<!doctype html>\n<html lang="en">{_head(data).text}{body.text}</html>\n'
+
+
+def write_report(data: ReportData, path: str | os.PathLike[str]) -> Path:
+    """Write the report to a file, whole or not at all.
+
+    Args:
+        data: Everything that the page shows.
+        path: The file to write; its folder must exist. A file there is replaced.
+
+    Returns:
+        The path written.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    target = Path(path)
+    content = render(data).encode()
+    temporary = ""
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(target)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise RunError(
+            f"cannot write the report to {str(target)!r}: {error}. "
+            "Give a file in a folder that exists and can be written."
+        ) from error
+    return target
+
+
+def _head(data: ReportData) -> Html:
+    digest = base64.b64encode(hashlib.sha256(asset("script.js").encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    metas = Html(
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="color-scheme" content="light dark"><meta name="generator" content="Hansa">'
+    )
+    style = Html(f"<style>{asset('charts.css')}{asset('style.css')}</style>")
+    return tag("head", metas, tag("title", data.title or "Federated run"), style)
+
+
+def _masthead(data: ReportData) -> Html:
+    mark = Html(
+        '<svg class="mark" viewBox="0 0 24 24" aria-hidden="true">'
+        '<path d="M12 12L5 5.5M12 12l7-6.5M12 12v8"/>'
+        '<circle cx="12" cy="12" r="3.4"/><circle cx="4.6" cy="5" r="2.1"/><circle cx="19.4" cy="5" r="2.1"/>'
+        '<circle cx="12" cy="20.6" r="2.1"/></svg>'
+    )
+    good = "ok" if data.status in _ENDED_WELL else "stopped"
+    return tag(
+        "header",
+        tag("p", mark, "Hansa", tag("span", "Report of a federated run"), class_="brand"),
+        tag("p", tag("i"), data.status or "unknown", class_=f"status {good}"),
+        class_="masthead",
+    )
+
+
+def _hero(data: ReportData) -> Html:
+    second = " ".join(part for part in (data.summary.strip(), verdict(data)) if part)
+    contest = clients.contest(data.comparison)
+    words = tag(
+        "div",
+        tag("p", data.title, class_="kicker"),
+        tag("h1", *_emphasised(data)),
+        tag("p", second, class_="lead") if second else None,
+    )
+    return join([tag("section", words, contest, class_="hero two" if contest else "hero"), _cards(data)])
+
+
+def _emphasised(data: ReportData) -> list[Child]:
+    """The headline with the value that the federation reached set off."""
+    before, reached, after = headline(data).partition(" reached ")
+    value, space, rest = (
+        after.partition(" on average") if " on average" in after else after.partition(" after ")
+    )
+    return [before, reached, tag("em", value), space, rest] if reached else [before]
+
+
+def _cards(data: ReportData) -> Html:
+    result, names = outcome(data), client_names(data)
+    seconds, wall = total_seconds(data)
+    down, up = sum(r.bytes_down for r in data.records), sum(r.bytes_up for r in data.records)
+    asked = finite(setting(data.config, "rounds"))
+    done, final = len(data.records), data.records[-1].model_hash if data.records else ""
+    cohort = sorted({len(r.cohort) for r in data.records})
+    drawn = f"{cohort[0]:,} to {cohort[-1]:,}" if len(cohort) > 1 else f"{cohort[0]:,}" if cohort else "none"
+    cards = [
+        _card("Rounds", count(done), f"of {asked:.0f} asked for" if asked and asked != done else data.status),
+        _card(clients_noun(names)[1].capitalize(), count(len(names)), f"{drawn} in a round"),
+    ]
+    if result.final is not None and result.best is not None:
+        best = f"best {decimal(result.best[1])} in round {result.best[0]}"
+        where = result.where.replace("the clients’ own", "clients’")
+        cards.append(
+            _card(f"Final {metric_title(result.metric).lower()}", decimal(result.final), f"{where}; {best}")
+        )
+    each = duration(seconds / done) if done else ABSENT
+    cards.append(_card("Time" if wall else "Time in rounds", duration(seconds), f"{each} a round"))
+    if down or up:
+        cards.append(_card("Payload exchanged", size(down + up), f"{size(down)} to clients, {size(up)} back"))
+    if final:
+        cards.append(_card("Model hash", final[:8], "SHA-256 of the final weights", title=final, code=True))
+    return tag("dl", *cards, class_="cards", aria_label="Key numbers")
+
+
+def _card(name: str, value: str, about: str, *, title: str | None = None, code: bool = False) -> Html:
+    return tag(
+        "div",
+        tag("dt", name),
+        tag("dd", value, class_="value code" if code else "value", title=title),
+        tag("dd", about, class_="about"),
+    )
+
+
+def _sections(data: ReportData) -> list[Html]:
+    curves = sections.curves(data)
+    empty = tag("p", "No metric was logged.", class_="note")
+    parts: list[tuple[str, str, list[Child]]] = [
+        (
+            "How the run went",
+            "The six steps of a round, and what this run did in each.",
+            [course.steps(data)],
+        ),
+        ("Learning curves", "", [tag("div", *curves, class_="grid") if curves else empty]),
+        ("Clients", "", [clients.clients_table(data), clients.clients_note(data)]),
+        ("Data at the clients", "", [sections.partition(data)]),
+        ("Time", "", [sections.timings(data)]),
+        ("Updates that were not used", "", [sections.dropped(data)]),
+        ("What this run does not protect", "", [details.protection(data)]),
+    ]
+    folded = [
+        details.data_cards(data),
+        details.rounds_table(data),
+        details.configuration(data),
+        details.model(data),
+        details.provenance(data),
+    ]
+    parts.append(("Details", "", [part for part in folded if part]))
+    shown = [(title, about, [c for c in children if c is not None]) for title, about, children in parts]
+    return [
+        tag("section", tag("h2", title), tag("p", about, class_="lead") if about else None, *children)
+        for title, about, children in shown
+        if children
+    ]
