@@ -17,10 +17,10 @@ from hansa.store import Blobs, Checkpoint, Log, Run, canonical_json
 from hansa.store.blobs import decode_arrays
 from hansa.types import ServerState
 
-SECRET = "st-marys-hospital"
+CLIENT = "st-marys-hospital"
 
 
-def commit(run, number=0, client=SECRET, examples=1234):
+def commit(run, number=0, client=CLIENT, examples=1234):
     record = RoundRecord(
         round=number,
         cohort=(client, "b"),
@@ -90,7 +90,7 @@ def test_a_private_entry_made_anew_does_not_open_the_commitment(folder):
     lines = [json.loads(line) for line in path.read_bytes().splitlines()]
     forged = Log.create(path, stream="private")
     forged.append("created", lines[0]["body"])
-    lines[1]["body"]["record"]["clients"][SECRET]["examples"] = 1
+    lines[1]["body"]["record"]["clients"][CLIENT]["examples"] = 1
     forged.append("round", lines[1]["body"])
     with pytest.raises(LogError, match="does not commit to private entry 1"):
         Run.open(folder)
@@ -100,8 +100,8 @@ def test_the_public_part_tells_nothing_private(folder):
     public = (folder / "log" / "public.jsonl").read_bytes() + (folder / "config.json").read_bytes()
     private = (folder / "log" / "private.jsonl").read_bytes()
     entry = json.loads(private.splitlines()[1])
-    hidden = [SECRET, "secret reason", "1234", "987654321", entry["hash"], entry["body"]["salt"]]
-    hidden += [entry["body"]["memories"][SECRET], entry["body"]["slots"], entry["prev"]]
+    hidden = [CLIENT, "secret reason", "1234", "987654321", entry["hash"], entry["body"]["salt"]]
+    hidden += [entry["body"]["memories"][CLIENT], entry["body"]["slots"], entry["prev"]]
     for text in hidden:
         assert text.encode() in private
         assert text.encode() not in public
@@ -117,6 +117,14 @@ def test_the_commitment_cannot_be_guessed_without_the_salt(tmp_path):
     commitments = [body.pop("private") for body in bodies]
     assert bodies[0] == bodies[1]
     assert commitments[0] != commitments[1]
+
+
+def test_the_commitment_is_the_salted_hash_of_the_private_entry(folder):
+    with Run.open(folder, write=False) as run:
+        public, private = (list(run.entries(private=p))[-1] for p in (False, True))
+    opened = b"hansa.store.commitment.v1" + bytes.fromhex(private.body["salt"]) + bytes.fromhex(private.hash)
+    assert len(bytes.fromhex(private.body["salt"])) == 32
+    assert public.body["private"] == hashlib.sha256(opened).hexdigest()
 
 
 def test_the_private_content_changes_nothing_else_that_is_public(tmp_path):
@@ -136,16 +144,9 @@ def test_others_on_the_machine_cannot_read_the_files(folder):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "..", "../../etc/passwd", "/etc/passwd", "a" * 63, "a" * 65, "A" * 64, "g" * 64]
-    + [
-        "../" + "a" * 61,
-        "a" * 63 + "\n",
-        "a" * 64 + "\n",
-        "a" * 63 + "\0",
-        "\u0661" * 64,
-        None,
-        3,
-        b"a" * 64,
+    [
+        *("", "..", "../../etc/passwd", "/etc/passwd", "../" + "a" * 61, "g" * 64, "A" * 64, "\u0661" * 64),
+        *("a" * 63, "a" * 65, "a" * 63 + "\n", "a" * 64 + "\n", "a" * 63 + "\0", None, 3, b"a" * 64),
     ],
 )
 def test_a_name_that_is_no_hash_reaches_no_file(tmp_path, name):
@@ -267,7 +268,7 @@ def test_blob_names_in_a_forged_log_stay_inside(tmp_path):
     with Run.create(tmp_path / "run", {}) as run:
         commit(run)
         entries = {p: [dict(e.body) for e in run.entries(private=p)] for p in (False, True)}
-    entries[True][1]["memories"] = {SECRET: "../../../../etc/passwd"}
+    entries[True][1]["memories"] = {CLIENT: "../../../../etc/passwd"}
     private = Log.create(run.folder / "log" / "private.jsonl", stream="private")
     private.append("created", entries[True][0])
     forged = private.append("round", entries[True][1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -16,6 +17,7 @@ from hansa.errors import RunError
 from hansa.store import Run
 
 CALLS = ("write", "fsync", "replace", "ftruncate")
+FOREVER = 10**9
 HERE = Path(__file__).parent
 
 
@@ -23,8 +25,8 @@ class Broke(BaseException):
     """Raised where a process would die; nothing catches it."""
 
 
-def break_at(patch, when, failure, *, again=False):
-    """Make the call number ``when`` (from 0) fail, a write after half of its bytes; count the calls."""
+def break_at(patch, when, failure, *, times=1):
+    """Make calls from number ``when`` (from 0) on fail, a write after half of its bytes; count the calls."""
     state = {"calls": 0}
 
     def wrap(name):
@@ -33,7 +35,7 @@ def break_at(patch, when, failure, *, again=False):
         def call(*args):
             number = state["calls"]
             state["calls"] += 1
-            if number == when or (again and number > when):
+            if 0 <= when <= number < when + times:
                 if name == "write" and number == when:
                     real(args[0], bytes(args[1][: len(args[1]) // 2]))
                 failure()
@@ -42,7 +44,7 @@ def break_at(patch, when, failure, *, again=False):
         return call
 
     for name in CALLS:
-        patch.setattr(os, name, wrap(name))
+        (patch or pytest.MonkeyPatch()).setattr(os, name, wrap(name))
     return state
 
 
@@ -114,41 +116,57 @@ def test_a_disk_full_at_every_call_changes_nothing(
     assert failed == calls - 1  # the last call writes the history, without which a round stands
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_a_commit_broken_off_at_every_call_is_whole_or_not_there(
-    calls_of_a_commit, step, salts, equal, tmp_path, monkeypatch, again
+DYING = """
+import importlib.util, os, shutil, sys
+from pathlib import Path
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, Path(sys.argv[2]) / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+from hansa.store import Run
+crash, steps = load("test_crash"), load("conftest")
+for when in range(int(sys.argv[3])):
+    if os.fork() == 0:
+        run = Run.open(f"{sys.argv[1]}/{when}", random_bytes=crash.salts_from(steps.fixed_bytes, 3))
+        crash.break_at(None, when, lambda: os._exit(9))
+        run.commit(*steps.make_step(2), private={"draw": [1, 2]})
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 9
+"""
+
+
+def test_a_process_that_dies_at_any_call_leaves_the_round_whole_or_not_there(
+    calls_of_a_commit, step, salts, equal, tmp_path
 ):
     folder, calls = calls_of_a_commit
     expected = head_after(tmp_path / "uninterrupted", step, salts, 3)
+    for when in range(calls):
+        shutil.copytree(folder, tmp_path / "dead" / str(when))
+    command = [sys.executable, "-c", DYING, str(tmp_path / "dead"), str(HERE), str(calls)]
+    subprocess.run(command, check=True, timeout=120)
     seen = set()
     for when in range(calls):
-        copy = tmp_path / str(when)
-        shutil.copytree(folder, copy)
-        run = Run.open(copy)
-        run._journal._random_bytes = salts_from(salts, 3)
-        with monkeypatch.context() as patch:
-            break_at(patch, when, die, again=again)
-            with pytest.raises(Broke):
+        copy = tmp_path / "dead" / str(when)
+        with Run.open(copy, random_bytes=salts_from(salts, 3)) as run:
+            seen.add((run.rounds, bool(run.repairs)))
+            assert equal(run.latest(), step(run.rounds - 1)[1])
+            if run.rounds == 2:
                 run.commit(*step(2), private={"draw": [1, 2]})
-        run._lock.release()  # as the kernel does
-        with Run.open(copy, random_bytes=salts_from(salts, 3)) as recovered:
-            seen.add((recovered.rounds, bool(recovered.repairs)))
-            assert equal(recovered.latest(), step(recovered.rounds - 1)[1])
-            if recovered.rounds == 2:
-                recovered.commit(*step(2), private={"draw": [1, 2]})
-            assert (recovered.head, list(recovered.entries(private=True))[-1].hash) == expected
-            assert len(recovered.history()) == 3
+            assert (run.head, list(run.entries(private=True))[-1].hash) == expected
             assert (copy / "history.jsonl").read_bytes().count(b"\n") == 3
-            recovered.collect()
+            run.collect()
+            assert not list((copy / "blobs").rglob("*.tmp"))
             for number in range(3):
-                assert equal(recovered.at(number), step(number)[1])
-        shutil.rmtree(copy)
+                assert equal(run.at(number), step(number)[1])
     assert seen == {(2, False), (2, True), (3, False)}
 
 
-@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("times", [1, FOREVER])
 def test_after_an_interrupt_the_same_run_writes_no_more_where_it_cannot_know(
-    calls_of_a_commit, step, tmp_path, monkeypatch, again
+    calls_of_a_commit, step, tmp_path, monkeypatch, times
 ):
     folder, calls = calls_of_a_commit
     for when in range(calls):
@@ -156,7 +174,7 @@ def test_after_an_interrupt_the_same_run_writes_no_more_where_it_cannot_know(
         shutil.copytree(folder, copy)
         with Run.open(copy) as run:
             with monkeypatch.context() as patch:
-                break_at(patch, when, die, again=again)
+                break_at(patch, when, die, times=times)
                 with pytest.raises(Broke):
                     run.commit(*step(2))
             try:
@@ -170,15 +188,16 @@ def test_after_an_interrupt_the_same_run_writes_no_more_where_it_cannot_know(
         shutil.rmtree(copy)
 
 
-def test_a_full_disk_that_stays_full_leaves_a_run_that_opens(
-    calls_of_a_commit, step, equal, tmp_path, monkeypatch
+@pytest.mark.parametrize("times", [2, 3, 4, FOREVER])
+def test_a_disk_that_fails_again_and_again_leaves_a_run_that_opens(
+    calls_of_a_commit, step, equal, tmp_path, monkeypatch, times
 ):
     folder, calls = calls_of_a_commit
     for when in range(calls - 1):
         copy = tmp_path / str(when)
         shutil.copytree(folder, copy)
         with Run.open(copy) as run, monkeypatch.context() as patch:
-            break_at(patch, when, disk_full, again=True)
+            break_at(patch, when, disk_full, times=times)
             with pytest.raises(RunError, match="disk is full"):
                 run.commit(*step(2))
         with Run.open(copy) as recovered:
@@ -220,10 +239,8 @@ def test_creation_broken_off_at_every_call_can_begin_again(tmp_path, monkeypatch
             folder = tmp_path / f"{failure.__name__}{when}"
             with monkeypatch.context() as patch:
                 break_at(patch, when, failure)
-                try:
+                with contextlib.suppress(Broke, RunError):
                     Run.create(folder, {"a": 1}).close()
-                except (Broke, RunError):
-                    pass
             try:
                 Run.create(folder, {"a": 2}).close()
             except RunError as error:

@@ -105,8 +105,10 @@ os.waitpid(child, 0)
 assert os.read(read, 9) == b"no"
 child = os.fork()
 if child == 0:
+    os.write(write, b"up")
     time.sleep(60)
     os._exit(0)
+assert os.read(read, 9) == b"up"  # else it may not have let go of the lock yet
 print(child, flush=True)
 os.kill(os.getpid(), 9)
 """

@@ -229,7 +229,7 @@ def test_a_log_that_something_else_wrote_to_is_refused(path):
     lines = path.read_bytes().splitlines(keepends=True)
     for content in (lines[0], lines[0] + lines[1][:20]):
         path.write_bytes(content)
-        with pytest.raises(LogError, match="became shorter|line has no end"):
+        with pytest.raises(LogError, match=r"became shorter|line has no end"):
             list(log.entries())
 
 

@@ -236,12 +236,12 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(RunError, match="Permission denied: .*choose another folder"):
+    with pytest.raises(RunError, match=r"Permission denied: .*choose another folder"):
         Run.create(tmp_path / "run", {})
 
 
 def test_what_is_no_run_is_not_opened(tmp_path):
-    with pytest.raises(RunError, match="no run at .*check the path"):
+    with pytest.raises(RunError, match=r"no run at .*check the path"):
         Run.open(tmp_path / "none")
     (tmp_path / "file").write_text("text")
     with pytest.raises(RunError, match="is a file; expected the folder"):
@@ -297,7 +297,7 @@ def test_a_newer_format_is_told(run):
     run.close()
     path = run.folder / "log" / "public.jsonl"
     path.write_bytes(b'{"body":{"format":2},"chain":"of another kind"}\n')
-    with pytest.raises(RunError, match="format 2; .* reads up to 1.*newer Hansa"):
+    with pytest.raises(RunError, match=r"format 2; .* reads up to 1.*newer Hansa"):
         Run.open(run.folder)
 
 

@@ -67,7 +67,7 @@ def numbers(cells: Cells, column: str) -> Numbers:
         if number is None:
             raise DataError(
                 f"{cells.origin}: column {column!r}, {cells.place(row)} holds {value!r}, not a number. "
-                "List the column in categorical=, leave it out with drop=, or name what means missing in na_values=."
+                "Use categorical= for its categories, drop= to leave it out, na_values= for missing ones."
             )
         result[row] = number
     return result
@@ -94,7 +94,7 @@ def one_hot(cells: Cells, column: str, categories: Sequence[str], *, drop_first:
         if position is None:
             raise DataError(
                 f"{cells.origin}: column {column!r}, {cells.place(row)} holds {value!r}, none of its "
-                f"categories {', '.join(map(repr, categories))}. Add it to categorical=, alike for all clients."
+                f"categories {', '.join(map(repr, categories))}. Add it to categorical=, for all clients."
             )
         result[row, position] = 1.0
     return result[:, 1:] if drop_first else result

@@ -256,7 +256,7 @@ def by_key(
         small = found[counts < min_examples]
     if len(small):
         told = ", ".join(
-            f"{name!r} has {n}" for name, n in zip(found, counts, strict=True) if n < min_examples
+            f"{str(name)!r} has {n}" for name, n in zip(found, counts, strict=True) if n < min_examples
         )
         raise DataError(
             f"by_key: {len(small)} clients have fewer than min_examples={min_examples} rows ({told[:500]}). "

@@ -122,9 +122,10 @@ class Table(ABC):
             raise ConfigurationError(f"features names a column more than once: {list(self.features)}.")
 
     def _features(self, cells: Cells) -> tuple[list[str], list[Numbers]]:
-        for name in (self.target, *self.drop, *(() if self.weight is None else (self.weight,))):
-            cells.column(name)
         not_features = {self.target, self.weight, *self.drop}
+        for name in (self.target, self.weight, *self.drop, *(self.features or ()), *(self.categorical or ())):
+            if name is not None:
+                cells.column(name)  # names first, so that a misspelt one is not told as a bad cell
         chosen = self.features
         if chosen is None:
             chosen = [name for name in cells.columns if name not in not_features]

@@ -16,6 +16,15 @@ CHARACTER = 6.3
 """Mean width of a character at 12 px, in pixels: SVG cannot measure text."""
 
 
+WIDTH, HEIGHT, LEFT, RIGHT = 440.0, 200.0, 46.0, 14.0
+"""Width of a chart with axes, height of its plot, and the margins at its sides."""
+
+
+LARGEST = 1e300
+"""Axes end here, so that differences and sums of what is drawn stay finite."""
+_SMALLEST = 1e-290
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mark:
     """One entry of a legend.
@@ -91,11 +100,11 @@ def value_ticks(low: float, high: float, target: int = 5) -> list[float]:
         >>> value_ticks(0.52, 0.81)
         [0.5, 0.6, 0.7, 0.8, 0.9]
     """
-    if not high > low:
-        margin = abs(high) * 0.1 or 1.0
-        low, high = (low - margin, high + margin) if low or high else (0.0, 1.0)
-    step = nice_step(high / 2 - low / 2, max(target // 2, 1)) if high - low == math.inf else None
-    step = step or nice_step(high - low, target)
+    low, high = (min(max(v, -LARGEST), LARGEST) for v in (low, high))
+    if not high - low > max(1e-9 * max(abs(high), abs(low)), _SMALLEST):
+        margin = max(abs(high), abs(low)) * 0.1
+        low, high = (low - margin, high + margin) if margin > _SMALLEST else (low, low + 1.0)
+    step = nice_step(high - low, target)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
 
@@ -167,3 +176,49 @@ def _swatch(mark: Mark, x: float, y: float) -> Html:
         return tag("line", class_=f"{style} hc-{mark.tone}", x1=x, x2=x + 16, y1=y - 4, y2=y - 4)
     shape = "hc-band" if mark.shape == "band" else "hc-area"
     return tag("rect", class_=f"{shape} hc-{mark.tone}", x=x + 2, y=y - 9, width=11, height=11, rx=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plane:
+    """Where data values lie on the drawing: the ranges of both axes, and the top of the plot."""
+
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+    top: float
+
+    def x(self, value: float) -> float:
+        """Return where a value of the x axis lies."""
+        return LEFT + (WIDTH - LEFT - RIGHT) * (value - self.x_low) / (self.x_high - self.x_low)
+
+    def y(self, value: float) -> float:
+        """Return where a value of the y axis lies, far outside of the plot at most a few plots away."""
+        part = (value - self.y_low) / (self.y_high - self.y_low)
+        return self.top + HEIGHT * (1 - min(max(part, -4.0), 5.0))
+
+
+def grid(plane: Plane, ticks: Sequence[float], labels: Sequence[str]) -> Html:
+    """Return faint lines at the ticks of the y axis, with their labels."""
+    parts: list[Child] = []
+    for tick, label in zip(ticks, labels, strict=True):
+        y = plane.y(tick)
+        style = "hc-axis" if tick == ticks[0] else "hc-grid"
+        parts.append(tag("line", class_=style, x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y))
+        parts.append(label_at(LEFT - 8, y + 4, label, anchor="end"))
+    return join(parts)
+
+
+def hit(plane: Plane, left: float, right: float, middle: float, *, text: str, dots: str = "") -> Html:
+    """Return an invisible column over the plot, with the read-out that the script or the browser shows."""
+    return tag(
+        "rect",
+        tag("title", text),
+        class_="hc-hit",
+        x=left,
+        y=plane.top,
+        width=max(right - left, 0.1),
+        height=HEIGHT,
+        data_x=middle,
+        data_dots=dots or None,
+    )

@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from hansa.report.canvas import (
+    HEIGHT,
+    LARGEST,
+    LEFT,
+    RIGHT,
+    WIDTH,
     Mark,
+    Plane,
     even,
     frame,
+    grid,
+    hit,
     label_at,
     legend,
     round_ticks,
@@ -28,7 +36,6 @@ Point = tuple[float, float]
 _Stack = tuple[str, Sequence[float]]
 _Write = Callable[[float], str]
 TONES = ("blue", "orange", "teal", "violet", "gold", "rose", "sky", "grey")
-_WIDTH, _HEIGHT, _LEFT, _RIGHT = 440.0, 200.0, 46.0, 14.0
 _MOST_POINTS, _MOST_COLUMNS = 320, 240
 
 
@@ -68,24 +75,6 @@ class Band:
     tone: str = "teal"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Plane:
-    """Where data values lie on the drawing."""
-
-    x_low: float
-    x_high: float
-    y_low: float
-    y_high: float
-    top: float
-
-    def x(self, value: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (value - self.x_low) / (self.x_high - self.x_low)
-
-    def y(self, value: float) -> float:
-        part = (value / 2 - self.y_low / 2) / (self.y_high / 2 - self.y_low / 2)
-        return self.top + _HEIGHT * (1 - min(max(part, -4.0), 5.0))
-
-
 def line_chart(
     lines: Sequence[Line],
     *,
@@ -108,29 +97,29 @@ def line_chart(
     lines = [line for line in lines if any(math.isfinite(y) for _, y in line.points)]
     marks = [_mark(line) for line in lines]
     marks += [Mark(label=band.name, tone=band.tone, shape="band")] if band else []
-    keys, below = legend(marks, left=0, width=_WIDTH)
+    keys, below = legend(marks, left=0, width=WIDTH)
     if not lines:
-        empty = label_at(_LEFT, 24, "No finite values to draw.", class_="hc-key")
-        return frame(_WIDTH, 48, empty, label=title, standalone=standalone)
+        empty = label_at(LEFT, 24, "No finite values to draw.", class_="hc-key")
+        return frame(WIDTH, 48, empty, label=title, standalone=standalone)
     ticks = value_ticks(*_value_range(lines, band))
     xs = [x for line in lines for x, _ in line.points]
     first, last = min(xs), max(xs)
     room = 0 if last > first else 1
-    plane = _Plane(x_low=first - room, x_high=last + room, y_low=ticks[0], y_high=ticks[-1], top=below + 16)
+    plane = Plane(x_low=first - room, x_high=last + room, y_low=ticks[0], y_high=ticks[-1], top=below + 16)
     clipped = tag(
         "svg",
         _band(band, plane),
         *(_path(line.points, plane, f"hc-line hc-{line.tone}", line.dashed) for line in lines),
-        x=_LEFT,
+        x=LEFT,
         y=plane.top - 3,
-        width=_WIDTH - _LEFT,
-        height=_HEIGHT + 6,
-        viewBox=f"{short(_LEFT)} {short(plane.top - 3)} {short(_WIDTH - _LEFT)} {short(_HEIGHT + 6)}",
+        width=WIDTH - LEFT,
+        height=HEIGHT + 6,
+        viewBox=f"{short(LEFT)} {short(plane.top - 3)} {short(WIDTH - LEFT)} {short(HEIGHT + 6)}",
     )
     ends = [_end(line, plane) for line in lines]
     return frame(
-        _WIDTH,
-        plane.top + _HEIGHT + 40,
+        WIDTH,
+        plane.top + HEIGHT + 40,
         keys,
         _axes(plane, ticks, round_ticks(first, last), x_label),
         clipped,
@@ -164,31 +153,25 @@ def stacked_bars(
         standalone: Whether the colours travel with the drawing, for use outside a report.
     """
     tones = [tones[i % len(tones)] for i in range(len(names))]
-    stacks = [(label, [max(finite(v) or 0.0, 0.0) for v in parts]) for label, parts in bars]
+    stacks = [(label, [min(max(finite(v) or 0.0, 0.0), LARGEST) for v in parts]) for label, parts in bars]
     keys, below = legend(
-        [Mark(label=n, tone=t) for n, t in zip(names, tones, strict=True)], left=0, width=_WIDTH
+        [Mark(label=n, tone=t) for n, t in zip(names, tones, strict=True)], left=0, width=WIDTH
     )
     highest = max((sum(parts) for _, parts in stacks), default=0.0)
     ticks = value_ticks(0.0, highest or 1.0, 4)
-    plane = _Plane(x_low=0, x_high=max(len(stacks), 1), y_low=0, y_high=max(ticks[-1], 1e-9), top=below + 16)
+    plane = Plane(x_low=0, x_high=max(len(stacks), 1), y_low=0, y_high=max(ticks[-1], 1e-9), top=below + 16)
     columns = [
         _column(plane, i, stack, names=names, tones=tones, write=write) for i, stack in enumerate(stacks)
     ]
-    ticked = round_ticks(1, max(len(stacks), 1), 5)
-    base = plane.top + _HEIGHT
-    labels = [
-        label_at(plane.x(i + 0.5), base + 17, label, anchor="middle")
-        for i, (label, _) in enumerate(stacks)
-        if i + 1 in ticked
-    ]
+    base = plane.top + HEIGHT
     return frame(
-        _WIDTH,
+        WIDTH,
         base + 40,
         keys,
-        _grid(plane, ticks, [write(t) if t else "0" for t in ticks]),
+        grid(plane, ticks, [write(t) if t else "0" for t in ticks]),
         *columns,
-        *labels,
-        label_at(_WIDTH - _RIGHT, base + 34, x_label, anchor="end"),
+        _bar_labels([label for label, _ in stacks], plane),
+        label_at(WIDTH - RIGHT, base + 34, x_label, anchor="end"),
         label=title,
         standalone=standalone,
         hover=True,
@@ -211,28 +194,18 @@ def _value_range(lines: Sequence[Line], band: Band | None) -> tuple[float, float
     return max(min([low, *edges]), low - reach), min(max([high, *edges]), high + reach)
 
 
-def _grid(plane: _Plane, ticks: Sequence[float], labels: Sequence[str]) -> Html:
-    parts: list[Child] = []
-    for tick, label in zip(ticks, labels, strict=True):
-        y = plane.y(tick)
-        style = "hc-axis" if tick == ticks[0] else "hc-grid"
-        parts.append(tag("line", class_=style, x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y))
-        parts.append(label_at(_LEFT - 8, y + 4, label, anchor="end"))
-    return join(parts)
-
-
-def _axes(plane: _Plane, ticks: Sequence[float], rounds: Sequence[int], x_label: str) -> Html:
-    base = plane.top + _HEIGHT
+def _axes(plane: Plane, ticks: Sequence[float], rounds: Sequence[int], x_label: str) -> Html:
+    base = plane.top + HEIGHT
     return join(
         [
-            _grid(plane, ticks, tick_labels(ticks)),
+            grid(plane, ticks, tick_labels(ticks)),
             *(label_at(plane.x(t), base + 17, str(t), anchor="middle") for t in rounds),
-            label_at(_WIDTH - _RIGHT, base + 34, x_label, anchor="end"),
+            label_at(WIDTH - RIGHT, base + 34, x_label, anchor="end"),
         ]
     )
 
 
-def _path(points: Sequence[Point], plane: _Plane, style: str, dashed: bool = False, most: int = _MOST_POINTS):
+def _path(points: Sequence[Point], plane: Plane, style: str, dashed: bool = False, most: int = _MOST_POINTS):
     steps: list[str] = []
     pen = "M"
     for x, y in _thinned(points, most):
@@ -249,7 +222,7 @@ def _thinned(points: Sequence[Point], most: int) -> Sequence[Point]:
     return points if len(points) <= most else thin([p for p in points if math.isfinite(p[1])], most)
 
 
-def _band(band: Band | None, plane: _Plane) -> Html | None:
+def _band(band: Band | None, plane: Plane) -> Html | None:
     if band is None:
         return None
     low = [p for p in even(band.low, 200) if math.isfinite(p[1])]
@@ -265,12 +238,12 @@ def _band(band: Band | None, plane: _Plane) -> Html | None:
     return join([area, *thin_lines])
 
 
-def _end(line: Line, plane: _Plane) -> Html | None:
+def _end(line: Line, plane: Plane) -> Html | None:
     last = [(x, y) for x, y in line.points if math.isfinite(y)][-1]
     return tag("circle", class_=f"hc-dot hc-{line.tone}", cx=plane.x(last[0]), cy=plane.y(last[1]), r=4)
 
 
-def _hits(lines: Sequence[Line], band: Band | None, plane: _Plane, x_label: str) -> Html:
+def _hits(lines: Sequence[Line], band: Band | None, plane: Plane, x_label: str) -> Html:
     """One invisible column for each round: its title is the read-out, with or without the script."""
     xs = even(sorted({point[0] for line in lines for point in line.points}), _MOST_COLUMNS)
     values = [(line, dict(line.points)) for line in lines]
@@ -287,12 +260,23 @@ def _hits(lines: Sequence[Line], band: Band | None, plane: _Plane, x_label: str)
             f"{line.tone} {short(plane.y(at[x]))}" for line, at in values if x in at and math.isfinite(at[x])
         ]
         left, right = plane.x(edges[i]), plane.x(edges[i + 1])
-        columns.append(_hit(plane, left, right, plane.x(x), text="\n".join(rows), dots=",".join(dots)))
+        columns.append(hit(plane, left, right, plane.x(x), text="\n".join(rows), dots=",".join(dots)))
     return join(columns)
 
 
+def _bar_labels(labels: Sequence[str], plane: Plane) -> Html:
+    """Round numbers under bars that stand for rounds (or for equal runs of them), else some of the labels."""
+    y = plane.top + HEIGHT + 17
+    places = {label: i + 0.5 for i, label in enumerate(labels)}
+    if len(labels) > 1 and all(label.isdecimal() for label in labels):
+        first, step = int(labels[0]), max(int(labels[1]) - int(labels[0]), 1)
+        places = {str(t): (t - first + 0.5) / step for t in round_ticks(first, int(labels[-1]), 5)}
+    shown = even(list(places), 10)
+    return join(label_at(plane.x(places[label]), y, label, anchor="middle") for label in shown)
+
+
 def _column(
-    plane: _Plane, i: int, stack: _Stack, *, names: Sequence[str], tones: Sequence[str], write: _Write
+    plane: Plane, i: int, stack: _Stack, *, names: Sequence[str], tones: Sequence[str], write: _Write
 ) -> Html:
     """One bar: its parts from the ground up, and an invisible column whose title is the read-out."""
     label, parts = stack
@@ -310,19 +294,4 @@ def _column(
             boxes.append(tag("rect", class_=style, x=left, y=y1, width=right - left, height=y0 - y1))
         below += part
     rows = [f"{label}\t{write(sum(parts))}", *(f"{n}\t{write(v)}" for n, v in zip(names, parts, strict=True))]
-    return join([*boxes, _hit(plane, plane.x(i), plane.x(i + 1), (left + right) / 2, text="\n".join(rows))])
-
-
-def _hit(plane: _Plane, left: float, right: float, middle: float, *, text: str, dots: str = "") -> Html:
-    """An invisible column over the plot, with the read-out that the script or the browser shows."""
-    return tag(
-        "rect",
-        tag("title", text),
-        class_="hc-hit",
-        x=left,
-        y=plane.top,
-        width=max(right - left, 0.1),
-        height=_HEIGHT,
-        data_x=middle,
-        data_dots=dots or None,
-    )
+    return join([*boxes, hit(plane, plane.x(i), plane.x(i + 1), (left + right) / 2, text="\n".join(rows))])

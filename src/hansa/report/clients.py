@@ -8,50 +8,60 @@ from collections.abc import Mapping, Sequence
 from hansa.report.data import WAYS, Comparison, ReportData
 from hansa.report.facts import best_ways, client_names, comparison_averages, last_client_values, outcome
 from hansa.report.markup import Child, Html, tag
-from hansa.report.tables import MOST_ROWS, Column, capped, table
+from hansa.report.tables import MOST_ROWS, Column, capped, fold, table
 from hansa.report.wording import ABSENT, count, decimal, finite, metric_title, metric_words
 
-WAY_TITLES = {"local": "Alone", "federated": "Together", "pooled": "Pooled data"}
+WAY_TITLES = {"local": "Alone", "federated": "Together", "pooled": "Pooled"}
+_MOST_OPEN, _FIRST = 24, 12
 
 
 def clients_table(data: ReportData) -> Html:
     """Return every client's examples, final metric, and alone / together / pooled side by side."""
-    names, comparison, result = client_names(data), data.comparison, outcome(data)
-    finals, _ = last_client_values(data, result.metric)
+    names, comparison, metric = client_names(data), data.comparison, outcome(data).metric
+    if not names:
+        return tag("p", "No client is known.", class_="note")
+    finals, _ = last_client_values(data, metric)
     splits = [s for s in ("train", "validation", "test") if any(s in c.examples for c in data.cards.values())]
     splits += ["test"] if comparison and comparison.test_examples and "test" not in splits else []
-    columns = [Column(title="Client", numeric=False), *(Column(title=s.capitalize()) for s in splits)]
-    columns += [Column(title=f"Final {metric_words(result.metric)}")] if finals else []
+    columns = [Column(title="Client", numeric=False)]
     columns += [Column(title=WAY_TITLES[way]) for way in WAYS] if comparison else []
-    top = _top(comparison)
-    rows: list[list[Child]] = []
-    for name in names[:MOST_ROWS]:
-        row: list[Child] = [name, *(_examples(data, name, split) for split in splits)]
-        row += [decimal(finals.get(name))] if finals else []
-        if comparison:
-            values = comparison.rows.get(name, {})
-            best = best_ways(values, comparison.higher_is_better)
-            row += [_bar(values.get(way), way, top, way in best) for way in WAYS]
-        rows.append(row)
-    foot: list[Child] = ["All clients", *(_total_examples(data, names, split) for split in splits)]
+    columns += [Column(title=f"Final {metric_words(metric)}")] if finals else []
+    columns += [Column(title=s.capitalize()) for s in splits]
+    rows = [_row(data, name, splits, finals) for name in names[:MOST_ROWS]]
+    look = "clients versus" if comparison else "clients"
+    shown = len(rows) if len(rows) <= _MOST_OPEN else _FIRST
+    caption = f"Examples by split and final {metric_words(metric)} of each client"
+    foot = _foot(data, names, splits, finals) if len(names) > 1 else None
+    first = table(columns, rows[:shown], caption=caption, foot=foot, class_=look, quiet=True)
+    if shown == len(rows):
+        return first
+    left_out = capped(len(names), MOST_ROWS, "clients", "The totals above cover all of them.")
+    rest = table(columns, rows[shown:], caption=caption, left_out=left_out, class_=look, quiet=True)
+    title = f"Clients {shown + 1} to {len(rows)}"
+    return tag("div", first, fold(title, rest, about="the totals above cover all clients"), class_="stack")
+
+
+def _row(data: ReportData, name: str, splits: Sequence[str], finals: Mapping[str, float]) -> list[Child]:
+    row: list[Child] = [name]
+    if data.comparison:
+        values = data.comparison.rows.get(name, {})
+        best = best_ways(values, data.comparison.higher_is_better)
+        row += [_bar(values.get(way), way, _top(data.comparison), way in best) for way in WAYS]
+    row += [decimal(finals.get(name))] if finals else []
+    row += [_examples(data, name, split) for split in splits]
+    return row
+
+
+def _foot(
+    data: ReportData, names: Sequence[str], splits: Sequence[str], finals: Mapping[str, float]
+) -> list[Child]:
+    foot: list[Child] = ["All clients"]
+    if data.comparison:
+        averages = comparison_averages(data.comparison)
+        foot += [_bar(averages.get(way), way, _top(data.comparison), False) for way in WAYS]
     foot += [_mean(finals)] if finals else []
-    if comparison:
-        averages = comparison_averages(comparison)
-        foot += [_bar(averages.get(way), way, top, False) for way in WAYS]
-    return (
-        table(
-            columns,
-            rows,
-            caption="Clients: examples by split"
-            + (f", final {metric_words(result.metric)}" if finals else ""),
-            foot=foot if len(names) > 1 else None,
-            left_out=capped(len(names), MOST_ROWS, "clients", "The last row covers all of them."),
-            class_="clients versus" if comparison else "clients",
-            quiet=True,
-        )
-        if names
-        else tag("p", "No client is known.", class_="note")
-    )
+    foot += [_total_examples(data, names, split) for split in splits]
+    return foot
 
 
 def clients_note(data: ReportData) -> Html | None:
@@ -65,7 +75,7 @@ def clients_note(data: ReportData) -> Html | None:
     if comparison:
         better = "greater" if comparison.higher_is_better else "smaller"
         parts.append(
-            f"Alone, together, pooled data: {metric_words(comparison.metric)} on the client’s test rows "
+            f"Alone, together, pooled: {metric_words(comparison.metric)} on the client’s test rows "
             "after training on its own rows only, in the federation, and on all rows in one place; "
             f"{better} is better. The better of alone and together is in bold."
         )

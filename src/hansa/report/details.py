@@ -10,7 +10,7 @@ from hansa.report.canvas import even
 from hansa.report.data import ReportData
 from hansa.report.facts import is_set, named
 from hansa.report.markup import Child, Html, tag
-from hansa.report.tables import MOST_ROWS, Column, capped, table
+from hansa.report.tables import MOST_ROWS, Column, capped, fold, table
 from hansa.report.wording import (
     ABSENT,
     clip_text,
@@ -25,12 +25,6 @@ from hansa.report.wording import (
 from hansa.types import DataCard
 
 _MOST_CARDS, _MOST_ROUNDS, _MOST_ENTRIES, _DEEPEST, _LONGEST = 60, 200, 400, 12, 2000
-
-
-def fold(title: str, *children: Child, about: str = "") -> Html:
-    """Return a part that is folded until it is opened."""
-    note = tag("span", about, class_="about") if about else None
-    return tag("details", tag("summary", tag("h3", title), note), *children)
 
 
 def protection(data: ReportData) -> Html:
@@ -101,7 +95,11 @@ def rounds_table(data: ReportData) -> Html | None:
     if not records:
         return None
     keys = list(dict.fromkeys(key for record in records for key in record.logs))[:12]
-    columns = [Column(title="Round"), Column(title="Clients"), *(Column(title=metric_title(k)) for k in keys)]
+    columns = [
+        Column(title="Round", numeric=False),
+        Column(title="Clients"),
+        *(Column(title=metric_title(k)) for k in keys),
+    ]
     columns += [Column(title=t) for t in ("Update norm", "Time", "Bytes")]
     columns += [Column(title="Model hash", numeric=False)]
     rows: list[list[Child]] = [
@@ -147,9 +145,10 @@ def model(data: ReportData) -> Html | None:
             Column(title=metric_title(k), numeric=i > 0 and _numeric([layer.get(k) for layer in known]))
             for i, k in enumerate(keys)
         ]
-        rows: list[list[Child]] = [list(map(_cell, map(layer.get, keys))) for layer in known]
+        rows = [[_cell(layer.get(key)) for key in keys] for layer in known]
     else:
-        columns, rows = [Column(title="Layer", numeric=False)], [[_cell(x)] for x in layers[:MOST_ROWS]]
+        columns = [Column(title="Layer", numeric=False)]
+        rows = [[_cell(layer)] for layer in layers[:MOST_ROWS]]
     about = ", ".join(
         [str(name)] * bool(name) + [f"{count(parameters)} parameters"] * (finite(parameters) is not None)
     )

@@ -145,7 +145,9 @@ def _emphasised(data: ReportData) -> list[Child]:
     value, space, rest = (
         after.partition(" on average") if " on average" in after else after.partition(" after ")
     )
-    return [before, reached, tag("em", value), space, rest] if reached else [before]
+    article = "a " if value.startswith("a ") else ""
+    emphasis = tag("em", value.removeprefix(article))
+    return [before, reached, article, emphasis, space, rest] if reached else [before]
 
 
 def _cards(data: ReportData) -> Html:
@@ -161,10 +163,10 @@ def _cards(data: ReportData) -> Html:
         _card(clients_noun(names)[1].capitalize(), count(len(names)), f"{drawn} in a round"),
     ]
     if result.final is not None and result.best is not None:
-        best = f"best {decimal(result.best[1])} in round {result.best[0]}"
+        best = f"; best {decimal(result.best[1])} in round {result.best[0]}" if len(result.values) > 1 else ""
         where = result.where.replace("the clients’ own", "clients’")
         cards.append(
-            _card(f"Final {metric_title(result.metric).lower()}", decimal(result.final), f"{where}; {best}")
+            _card(f"Final {metric_title(result.metric).lower()}", decimal(result.final), f"{where}{best}")
         )
     each = duration(seconds / done) if done else ABSENT
     cards.append(_card("Time" if wall else "Time in rounds", duration(seconds), f"{each} a round"))
@@ -185,7 +187,6 @@ def _card(name: str, value: str, about: str, *, title: str | None = None, code: 
 
 
 def _sections(data: ReportData) -> list[Html]:
-    curves = sections.curves(data)
     empty = tag("p", "No metric was logged.", class_="note")
     parts: list[tuple[str, str, list[Child]]] = [
         (
@@ -193,7 +194,7 @@ def _sections(data: ReportData) -> list[Html]:
             "The six steps of a round, and what this run did in each.",
             [course.steps(data)],
         ),
-        ("Learning curves", "", [tag("div", *curves, class_="grid") if curves else empty]),
+        ("Learning curves" if len(data.records) > 1 else "Metrics", "", [sections.curves(data) or empty]),
         ("Clients", "", [clients.clients_table(data), clients.clients_note(data)]),
         ("Data at the clients", "", [sections.partition(data)]),
         ("Time", "", [sections.timings(data)]),

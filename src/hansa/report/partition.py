@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hansa.report.canvas import CHARACTER, Mark, even, frame, label_at, legend
+from hansa.report.canvas import CHARACTER, Mark, frame, label_at, legend, round_ticks
 from hansa.report.markup import Child, Html, join, short, tag
 from hansa.report.wording import clip_text, count, counted, finite, share
 
@@ -180,8 +180,8 @@ def _heat(table: _Table, title: str, standalone: bool) -> str:
     head, top = _heading(title, standalone)
     together = -(-len(table.clients) // _MOST_COLUMNS)
     columns = _joined(table, together)
-    left = _name_width(table.labels) + 4
-    wide = (900 - left) / len(columns.rows)
+    left = max(_name_width(table.labels) + 4, 74.0)
+    wide = (886 - left) / len(columns.rows)
     tall = min(22.0, max(11.0, 260.0 / len(table.labels)))
     strip = 54.0
     heat_top = top + strip + 8
@@ -194,13 +194,13 @@ def _heat(table: _Table, title: str, standalone: bool) -> str:
         for j, label in enumerate(table.labels)
     ]
     base = heat_top + tall * len(table.labels)
-    marks = even(range(len(columns.rows)), 11)
     parts += [
-        label_at(left + wide * (i + 0.5), base + 17, str(i * together + 1), anchor="middle") for i in marks
+        label_at(left + wide * ((mark - 0.5) / together), base + 17, count(mark), anchor="middle")
+        for mark in round_ticks(1, len(table.clients), 6)
     ]
     group = f"Client, {counted(together, 'client')} in each column" if together > 1 else "Client, in order"
-    parts.append(label_at(left, base + 38, group))
-    parts.append(_scale(900, base + 38))
+    parts.append(label_at(left, base + 47, group))
+    parts.append(_scale(886, base + 38))
     parts += [
         tag(
             "rect",
@@ -214,7 +214,7 @@ def _heat(table: _Table, title: str, standalone: bool) -> str:
         for i in range(len(columns.rows))
     ]
     body = tag("g", head, *parts, transform=f"translate({short(pad)} {short(pad)})" if pad else None)
-    return frame(900 + 2 * pad, base + 46 + 2 * pad, body, label=_spoken(table, title), standalone=standalone)
+    return frame(900 + 2 * pad, base + 68 + 2 * pad, body, label=_spoken(table, title), standalone=standalone)
 
 
 def _joined(table: _Table, together: int) -> _Table:
@@ -266,15 +266,13 @@ def _heat_paths(columns: _Table, *, left: float, top: float, wide: float, tall: 
 def _scale(right: float, y: float) -> Html:
     box = 34.0
     start = right - box * len(_LEVELS)
-    parts: list[Child] = [label_at(start - 8, y, "share of the client's examples, up to", anchor="end")]
+    parts: list[Child] = [label_at(start - 8, y + 9, "share of the client's examples, up to", anchor="end")]
     for k, limit in enumerate(_LEVELS):
         x = start + box * k
         parts.append(
-            tag(
-                "rect", class_="hc-area hc-blue", fill_opacity=_shade(k), x=x, y=y - 22, width=box, height=9.0
-            )
+            tag("rect", class_="hc-area hc-blue", fill_opacity=_shade(k), x=x, y=y, width=box, height=9.0)
         )
-        parts.append(label_at(x + box / 2, y, f"{100 * limit:.0f}%", anchor="middle"))
+        parts.append(label_at(x + box / 2, y + 23, f"{100 * limit:.0f}%", anchor="middle"))
     return join(parts)
 
 

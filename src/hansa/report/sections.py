@@ -19,6 +19,7 @@ from hansa.report.tables import MOST_ROWS, Column, capped, table
 from hansa.report.wording import (
     count,
     counted,
+    decimal,
     duration,
     finite,
     metric_title,
@@ -29,8 +30,10 @@ _PHASE_TONES = {"train": "blue", "aggregate": "orange", "evaluate": "teal", "dra
 _MOST_METRICS, _MOST_THIN, _MOST_BARS = 12, 40, 60
 
 
-def curves(data: ReportData) -> list[Html]:
-    """Return one chart for each metric over the rounds, loss first."""
+def curves(data: ReportData) -> Html | None:
+    """Return one chart for each metric over the rounds, loss first; one round gives a table instead."""
+    if len(data.records) == 1:
+        return _only_round(data.records[0])
     charts = []
     for metric in metric_names(data.records)[:_MOST_METRICS]:
         lines, band = _lines(data.records, metric)
@@ -38,7 +41,22 @@ def curves(data: ReportData) -> list[Html]:
             chart = line_chart(lines, title=f"{metric_title(metric)} by round", band=band)
             heading = tag("figcaption", tag("h3", metric_title(metric)))
             charts.append(tag("figure", heading, Html(chart), _gaps(lines)))
-    return charts
+    return tag("div", *charts, class_="grid") if charts else None
+
+
+def _only_round(record: RoundRecord) -> Html | None:
+    """A curve needs two points; a single round is told as numbers."""
+    metrics = metric_names([record])[:_MOST_METRICS]
+    ways = [("", "Training"), ("clients_val_", "Clients’ mean")]
+    ways += [("val_", "Central validation")] if any(central([record], m) for m in metrics) else []
+    known = [(prefix, title) for prefix, title in ways if any(prefix + m in record.logs for m in metrics)]
+    if not known:
+        return None
+    columns = [Column(title="Metric", numeric=False), *(Column(title=title) for _, title in known)]
+    rows: list[list[Child]] = [
+        [metric_title(m), *(decimal(record.logs.get(prefix + m)) for prefix, _ in known)] for m in metrics
+    ]
+    return table(columns, rows, caption="After one round", class_="slim")
 
 
 def _lines(records: Sequence[RoundRecord], metric: str) -> tuple[list[Line], Band | None]:

@@ -61,6 +61,12 @@ def table(
     return tag("div", tag("div", whole, class_="scroll", tabindex=0, role="region", aria_label=caption), note)
 
 
+def fold(title: str, *children: Child, about: str = "") -> Html:
+    """Return a part that is folded until it is opened; printing opens it."""
+    note = tag("span", about, class_="about") if about else None
+    return tag("details", tag("summary", tag("h3", title), note), *children)
+
+
 def capped(total: int, shown: int, what: str, also: str = "") -> str:
     """Return the note on rows left out, or an empty text when all are shown.
 

@@ -100,6 +100,8 @@ def duration(seconds: float) -> str:
         return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 or not seconds else "under 1 ms"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
+    if seconds >= 1e10:
+        return f"{decimal(seconds)} s"
     whole = round(seconds)
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"

@@ -73,5 +73,6 @@ def check_pair(public: Entry, private: Entry) -> None:
     if public.body.get("private") != commitment(private):
         raise LogError(
             f"public entry {public.seq} does not commit to private entry {private.seq}: one of "
-            "log/public.jsonl and log/private.jsonl is from another run. Restore both from the same copy of the run."
+            "log/public.jsonl and log/private.jsonl is from another run. "
+            "Restore both from the same copy of the run."
         )
