@@ -204,7 +204,7 @@ GRID = [
     for rounds in (15, 30)
     for l2 in (0.0, 0.01, 0.03)
 ]
-BEST = Ours(scope="local", client_rate=0.05, server_rate=0.03, rounds=30, l2=0.0)
+BEST = Ours(scope="federated", client_rate=0.05, server_rate=0.01, rounds=30, l2=0.01)
 FOLDS, REPEATS = 5, 4
 
 

@@ -9,16 +9,18 @@ Source:
     Optimization, algorithm 2. There is no bias correction.
 """
 
+# ruff: noqa: ARG002 - both halves of every algorithm share one signature
 from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
 
-from hansa.algorithms.algorithm import Algorithm, positive
+from hansa.algorithms.algorithm import Algorithm, is_number, positive
 from hansa.errors import ConfigurationError
 from hansa.tree import Layout
 from hansa.types import Array, FloatVector, Memory, ServerState, Start, Trained
@@ -51,8 +53,11 @@ class Adaptive(Algorithm):
         positive("tau", self.tau)
         positive("v0", self.v0, zero=True)
         for name in ("beta_1", "beta_2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} must be at least 0 and below 1, got {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if not is_number(value) or not 0 <= value < 1:
+                raise ConfigurationError(f"{name} must be at least 0 and below 1, got {value!r}.")
+        if not is_number(self.m0) or not math.isfinite(self.m0):
+            raise ConfigurationError(f"m0 must be a finite number, got {self.m0!r}.")
 
     # client half
     def client_update(

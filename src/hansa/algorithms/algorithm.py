@@ -108,8 +108,13 @@ def add_mean(state: ServerState, mean: Array, *, learning_rate: float = 1.0) -> 
     return dataclasses.replace(state, weights=weights)
 
 
+def is_number(value: Any) -> bool:
+    """Whether a setting is a Python number; True and False are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def positive(name: str, value: float, *, zero: bool = False) -> None:
     """Raise `ConfigurationError` unless a setting is a finite number above 0 (or of 0 or more)."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not (value > 0 or (zero and value == 0)) or value == float("inf"):
-        raise ConfigurationError(f"{name} must be a finite number {'of 0 or more' if zero else 'above 0'}, got {value!r}.")
+    if not is_number(value) or not (value > 0 or (zero and value == 0)) or value == float("inf"):
+        wanted = "of 0 or more" if zero else "above 0"
+        raise ConfigurationError(f"{name} must be a finite number {wanted}, got {value!r}.")

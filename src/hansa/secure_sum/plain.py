@@ -59,7 +59,6 @@ class TreeSum:
         """
         self.size = size
         self.cohort = cohort
-        self.weight = 0.0
         self.count = 0
         self._weights: dict[int, float] = {}
         self._waiting: dict[int, Delta | None] = {}

@@ -34,8 +34,8 @@ def aggregate_with(function: Callable[[Array, Array], Array], deltas: Mapping[st
     """Return what the user's function makes of the updates, float64.
 
     Args:
-        function: Takes the updates, float32 of shape ``(n, d)``, and their weights, float64 of shape ``(n,)``,
-            in cohort order, and returns one vector of shape ``(d,)``.
+        function: Takes the updates, float32 of shape ``(n, d)``, and their weights, float64 of shape
+            ``(n,)``, in cohort order, and returns one vector of shape ``(d,)``.
         deltas: Update by client.
 
     Raises:
@@ -47,12 +47,15 @@ def aggregate_with(function: Callable[[Array, Array], Array], deltas: Mapping[st
     weights = np.array([d.weight for d in deltas.values()], np.float64)
     name = getattr(function, "__name__", repr(function))
     result: Any = np.asarray(function(vectors, weights))
-    if result.shape != vectors.shape[1:] or not np.issubdtype(result.dtype, np.number):
+    if result.shape != vectors.shape[1:] or result.dtype.kind not in "iuf":
         raise UpdateError(
-            f"the aggregate function {name} returned shape {result.shape} and dtype {result.dtype}; expected one "
-            f"vector of shape {vectors.shape[1:]}."
+            f"the aggregate function {name} returned shape {result.shape} and dtype {result.dtype}; expected "
+            f"one vector of real numbers of shape {vectors.shape[1:]}."
         )
     result = result.astype(np.float64)
     if not np.isfinite(result).all():
-        raise UpdateError(f"the aggregate function {name} returned NaN or infinity; the model is left as it was.")
+        raise UpdateError(
+            f"the aggregate function {name} returned NaN or infinity; the model is left as it was. "
+            "Make it return a finite vector, for example by guarding a division by zero."
+        )
     return result

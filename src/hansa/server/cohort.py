@@ -14,8 +14,8 @@ class Cohort(abc.ABC):
     """Draws the clients of a round."""
 
     @abc.abstractmethod
-    def draw(self, clients: tuple[str, ...], round: int, seeds: Seeds) -> tuple[str, ...]:
-        """Return the names of the clients of this round, in population order."""
+    def draw(self, clients: tuple[str, ...], number: int, seeds: Seeds) -> tuple[str, ...]:
+        """Return the names of the clients of the round of this number, in population order."""
 
     @abc.abstractmethod
     def check(self, population: int) -> None:
@@ -30,7 +30,7 @@ class Cohort(abc.ABC):
 class AllClients(Cohort):
     """Every client takes part in every round."""
 
-    def draw(self, clients: tuple[str, ...], round: int, seeds: Seeds) -> tuple[str, ...]:  # noqa: ARG002
+    def draw(self, clients: tuple[str, ...], number: int, seeds: Seeds) -> tuple[str, ...]:  # noqa: ARG002
         """Return all clients."""
         return clients
 
@@ -56,9 +56,9 @@ class FixedSize(Cohort):
         if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
             raise ConfigurationError(f"a cohort has at least 1 client, got {self.size!r}.")
 
-    def draw(self, clients: tuple[str, ...], round: int, seeds: Seeds) -> tuple[str, ...]:
+    def draw(self, clients: tuple[str, ...], number: int, seeds: Seeds) -> tuple[str, ...]:
         """Return ``size`` clients."""
-        chosen = seeds.stream("cohort", round).choice(len(clients), size=self.size, replace=False)
+        chosen = seeds.stream("cohort", number).choice(len(clients), size=self.size, replace=False)
         return tuple(clients[i] for i in sorted(chosen))
 
     def check(self, population: int) -> None:
@@ -87,12 +87,12 @@ class Poisson(Cohort):
     rate: float
 
     def __post_init__(self) -> None:
-        if isinstance(self.rate, bool) or not isinstance(self.rate, (int, float)) or not 0 < self.rate <= 1:
+        if isinstance(self.rate, bool) or not isinstance(self.rate, (int, float)) or not (0 < self.rate <= 1):
             raise ConfigurationError(f"a Poisson cohort's rate is above 0 and at most 1, got {self.rate!r}.")
 
-    def draw(self, clients: tuple[str, ...], round: int, seeds: Seeds) -> tuple[str, ...]:
+    def draw(self, clients: tuple[str, ...], number: int, seeds: Seeds) -> tuple[str, ...]:
         """Return the clients whose coin came up."""
-        coins = seeds.stream("cohort", round).random(len(clients)) < self.rate
+        coins = seeds.stream("cohort", number).random(len(clients)) < self.rate
         return tuple(name for name, taken in zip(clients, coins, strict=True) if taken)
 
     def check(self, population: int) -> None:

@@ -1,4 +1,8 @@
-"""The server step by any Keras optimizer: the negative mean update is the gradient (Reddi et al. 2021, section 2)."""
+"""The server step by any Keras optimizer: the negative mean update is the gradient.
+
+Source:
+    Reddi et al. 2021, Adaptive Federated Optimization, section 2.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ def optimizer_step(
     optimizer.apply([keras.ops.convert_to_tensor(-changes[i]) for i in chosen], variables)
     new = [value + change for value, change in zip(values, changes, strict=True)]
     for i, variable in zip(chosen, variables, strict=True):
-        new[i] = keras.ops.convert_to_numpy(variable.value)
+        new[i] = np.asarray(keras.ops.convert_to_numpy(variable.value))
     arrays = {
         f"{PREFIX}{position}": np.array(keras.ops.convert_to_numpy(variable.value))
         for position, variable in enumerate(optimizer.variables)
