@@ -28,6 +28,7 @@ import numpy as np
 from hansa.algorithms import Algorithm
 from hansa.rng import Seeds
 from hansa.types import Examples
+from results import report
 
 FEATURES = ("age", "sex", "trestbps", "chol", "fbs", "thalach", "exang", "oldpeak")
 CATEGORICAL = {"cp": ("1", "2", "3", "4"), "restecg": ("0", "1", "2")}
@@ -283,6 +284,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two seeds of each instead of five and twenty")
     parser.add_argument("--choose", action="store_true", help="repeat the choice of our setting (cross-validation)")
+    parser.add_argument("--save", action="store_true", help="keep the figures in benchmarks/results/")
     options = parser.parse_args()
     if options.choose:
         print(f"chosen: {choose()}")
@@ -301,7 +303,7 @@ def main() -> None:
         "pooled_all_rows": round(pooled_rows, 4),
         "local": round(local, 4),
     }
-    print(json.dumps(results))
+    report("heart_disease", results, save=options.save)
 
 
 if __name__ == "__main__":

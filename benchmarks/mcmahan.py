@@ -13,13 +13,13 @@ The last line printed is one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from typing import Any
 
 import hansa
 import numpy as np
+from results import report
 
 LEARNING_RATE = 0.1
 TARGET = 0.97
@@ -89,6 +89,7 @@ def main() -> None:
     """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds; the median is reported")
+    parser.add_argument("--save", action="store_true", help="keep the figures in benchmarks/results/")
     options = parser.parse_args()
     results: dict[str, Any] = {}
     for name in ("iid", "noniid"):
@@ -100,7 +101,7 @@ def main() -> None:
         results[f"{name}_s_per_round"] = round((time.perf_counter() - started) / max(1, sum(reached)), 3)
         print(f"{name}: {found} rounds to {TARGET:.0%}", flush=True)
     results["learning_rate"] = LEARNING_RATE
-    print(json.dumps(results))
+    report("mcmahan", results, save=options.save)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ to round (control variates, personal layers, its place in the data) never leaves
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +17,18 @@ from hansa.plan import POSITION, Plan
 from hansa.rng import Seeds
 from hansa.train.batches import carried_batches, fresh_batches
 from hansa.train.learner import Learner, class_weighted
-from hansa.types import ClientData, Delta, Examples, FloatVector, LocalTask, Memory, Metrics, Reply, Start
+from hansa.types import (
+    Array,
+    ClientData,
+    Delta,
+    Examples,
+    FloatVector,
+    LocalTask,
+    Memory,
+    Metrics,
+    Reply,
+    Start,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +77,9 @@ def train(
     except Exception as error:
         error.add_note(f"while client {site.name!r} trained in round {start.round}")
         raise
-    shared = type(trained)(
-        weights=plan.shared_part(trained.weights),
-        steps=trained.steps,
-        learning_rate=trained.learning_rate,
-        metrics=trained.metrics,
-    )
-    vector, remembered = algorithm.client_update(start, memory, shared, plan.shared)
+    shared = dataclasses.replace(trained, weights=plan.shared_part(trained.weights))
+    with np.errstate(all="ignore"):  # what is not finite is dropped by the server, which says so
+        vector, remembered = algorithm.client_update(start, memory, shared, plan.shared)
     after = _measure(plan, site, learner, trained.weights) if plan.local_metrics else {}
     weight = 1.0 if plan.aggregate == "uniform" else float(len(rows))
     delta = plan.secure_sum.send(Delta(vector=np.asarray(vector, np.float32), weight=weight))
@@ -78,7 +87,8 @@ def train(
     reply = Reply(delta=delta, examples=len(rows), metrics=metrics)
     if not (np.isfinite(delta.vector).all() and np.isfinite(trained.weights).all()):
         return reply, memory
-    place = {POSITION: memory.get(POSITION, np.int64(0)) + trained.steps} if algorithm.carry_over else {}
+    seen = int(memory.get(POSITION, 0)) + trained.steps
+    place = {POSITION: np.asarray(seen, np.int64)} if algorithm.carry_over else {}
     return reply, {**remembered, **plan.personal_part(trained.weights), **place}
 
 
@@ -104,7 +114,7 @@ def _measure(plan: Plan, site: Site, learner: Learner, weights: FloatVector) -> 
     return learner.evaluate(weights, rows, plan.evaluation_batch_size)
 
 
-def _batches(plan: Plan, site: Site, memory: Memory, seeds: Seeds, number: int):  # noqa: ANN202
+def _batches(plan: Plan, site: Site, memory: Memory, seeds: Seeds, number: int) -> Iterable[Array]:
     algorithm, rows = plan.algorithm, len(site.data.train)
     if algorithm.carry_over and algorithm.steps is not None:
         return carried_batches(

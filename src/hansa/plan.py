@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hansa.algorithms.algorithm import Algorithm
+from hansa.algorithms.algorithm import Algorithm, positive
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
 from hansa.secure_sum.plain import Plain
 from hansa.server.aggregate import KINDS, Aggregate
@@ -22,6 +22,7 @@ from hansa.types import Array, DataCard, FloatVector, Memory
 
 PERSONAL = "personal"
 POSITION = "position"
+VALIDATES = ("all", "cohort", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class Plan:
         cohort: Who takes part in a round.
         aggregate: ``"examples"``, ``"uniform"``, or a function of updates and weights.
         secure_sum: How the sum comes about.
-        server_optimizer: A `keras.optimizers.Optimizer` for the server step, or None for the algorithm's own.
+        server_optimizer: A `keras.optimizers.Optimizer` for the server step, or None for the algorithm's.
         class_weight: Weight of each class in the clients' loss, or None.
         corrects_gradients: Whether the learner can correct gradients.
         plain_sgd: Whether the learner's optimizer is plain SGD.
@@ -68,34 +69,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         self.cohort.check(len(self.clients))
-        name = type(self.algorithm).__name__
-        if not callable(self.aggregate) and self.aggregate not in KINDS:
-            raise UnknownNameError("aggregate (or give a function of updates and weights)", self.aggregate, KINDS)
-        if self.clients_validate not in ("all", "cohort", "none"):
-            raise UnknownNameError("value of clients_validate", self.clients_validate, ("all", "cohort", "none"))
-        if isinstance(self.validation_freq, bool) or not isinstance(self.validation_freq, int) or self.validation_freq < 1:
-            raise ConfigurationError(f"validation_freq must be a whole number of 1 or more, got {self.validation_freq!r}.")
-        if self.server_optimizer is not None and not self.algorithm.takes_mean:
-            raise ConfigurationError(
-                f"{name} has a server step of its own, so server_optimizer cannot take its place. Use "
-                "algorithm=FedAvg(...) with server_optimizer, or leave server_optimizer out."
-            )
-        if self.algorithm.corrects and not self.corrects_gradients:
-            raise ConfigurationError(
-                f"{name} changes the gradients of local training, which this learner does not let it do "
-                "(corrects_gradients is False). Use FedAvg or an adaptive server step."
-            )
-        if self.algorithm.needs_plain_sgd and not self.plain_sgd:
-            raise ConfigurationError(
-                f"{name} derives its control variates from plain SGD steps, but the model is compiled with another "
-                "optimizer or with momentum, clipping or decay. Compile it with keras.optimizers.SGD(rate)."
-            )
-        if not self.shared.size or not any(e.trainable for e in self.shared.entries):
-            raise ConfigurationError(f"{name} shares none of this model's weights; there is nothing to aggregate.")
-        if self.class_weight is not None and any(not w >= 0 for w in self.class_weight.values()):
-            raise ConfigurationError(f"class weights must be 0 or more, got {dict(self.class_weight)}.")
-        if self.class_weight is not None and all(card.labels is None for card in self.cards.values()):
-            raise DataError("class_weight needs labels that are classes (whole numbers); these are not.")
+        _check_settings(self)
+        _check_algorithm(self)
+        _check_class_weight(self)
 
     @cached_property
     def shared(self) -> Layout:
@@ -139,18 +115,14 @@ class Plan:
 
     def describe(self) -> dict[str, Any]:
         """Return the plan for the run's configuration: what decides the result, JSON-able."""
-        optimizer = self.server_optimizer
+        aggregate, weights = self.aggregate, self.class_weight
         return {
             "algorithm": self.algorithm.describe(),
             "cohort": self.cohort.describe(),
-            "aggregate": self.aggregate if isinstance(self.aggregate, str) else getattr(self.aggregate, "__qualname__", "?"),
+            "aggregate": aggregate if isinstance(aggregate, str) else getattr(aggregate, "__qualname__", "?"),
             "secure_sum": self.secure_sum.describe(),
-            "server_optimizer": None
-            if optimizer is None
-            else {"kind": type(optimizer).__name__, **_plain({k: v for k, v in optimizer.get_config().items() if k != "name"})},
-            "class_weight": None
-            if self.class_weight is None
-            else {str(k): float(v) for k, v in self.class_weight.items()},
+            "server_optimizer": _optimizer(self.server_optimizer),
+            "class_weight": None if weights is None else {str(k): float(v) for k, v in weights.items()},
             "evaluation": {
                 "server": self.server_validates,
                 "clients": self.clients_validate,
@@ -159,6 +131,67 @@ class Plan:
             },
             "model": {"weights": self.layout.size, "layout": self.layout.hash},
         }
+
+
+def _check_settings(plan: Plan) -> None:
+    if not callable(plan.aggregate) and plan.aggregate not in KINDS:
+        kind = "aggregate (or give a function of updates and weights)"
+        raise UnknownNameError(kind, plan.aggregate, KINDS)
+    if plan.clients_validate not in VALIDATES:
+        raise UnknownNameError("value of clients_validate", plan.clients_validate, VALIDATES)
+    for name in ("validation_freq", "evaluation_batch_size"):
+        value = getattr(plan, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError(f"{name} must be a whole number of 1 or more, got {value!r}.")
+
+
+def _check_algorithm(plan: Plan) -> None:
+    algorithm, name = plan.algorithm, type(plan.algorithm).__name__
+    if plan.server_optimizer is not None and not algorithm.takes_mean:
+        raise ConfigurationError(
+            f"{name} has a server step of its own, so server_optimizer cannot take its place. Use "
+            "algorithm=FedAvg(...) with server_optimizer, or leave server_optimizer out."
+        )
+    if algorithm.corrects and not plan.corrects_gradients:
+        raise ConfigurationError(
+            f"{name} changes the gradients of local training, which this learner does not let it do "
+            "(corrects_gradients is False). Use FedAvg or an adaptive server step."
+        )
+    if algorithm.needs_plain_sgd and not plan.plain_sgd:
+        raise ConfigurationError(
+            f"{name} derives its control variates from plain SGD steps, but the model is compiled with another "
+            "optimizer or with momentum, clipping or decay. Compile it with keras.optimizers.SGD(rate)."
+        )
+    if not any(entry.trainable for entry in plan.shared.entries):
+        raise ConfigurationError(
+            f"{name} shares none of this model's trainable weights; there is nothing to aggregate. "
+            "Use FedAvg, or a model with other layers than batch normalization."
+        )
+
+
+def _check_class_weight(plan: Plan) -> None:
+    if plan.class_weight is None:
+        return
+    for label, weight in plan.class_weight.items():
+        if isinstance(label, bool) or not isinstance(label, (int, np.integer)):
+            raise ConfigurationError(
+                f"class_weight maps classes, which are whole numbers, to weights; got {label!r}."
+            )
+        positive(f"the weight of class {label}", weight, zero=True)
+    without = [name for name, card in plan.cards.items() if card.labels is None]
+    if without:
+        raise DataError(
+            f"class_weight needs labels that are classes (whole numbers); those of {without[0]!r} are not. "
+            "Leave class_weight out, or weigh rows by sample_weight."
+        )
+
+
+def _optimizer(optimizer: Any) -> dict[str, Any] | None:
+    """Return a server optimizer's configuration without its name, which Keras numbers."""
+    if optimizer is None:
+        return None
+    config = {k: v for k, v in optimizer.get_config().items() if k != "name"}
+    return {"kind": type(optimizer).__name__, **_plain(config)}
 
 
 def _plain(value: Any) -> Any:

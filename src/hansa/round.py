@@ -42,7 +42,7 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         seeds: The run's seeds.
 
     Yields:
-        Asks: ``"train"`` to the cohort, then ``"evaluate"`` to clients and ``"validate"`` to the server's own set.
+        Asks: ``"train"`` to the cohort, then ``"evaluate"`` to clients and ``"validate"`` to the server.
 
     Returns:
         The state after the round, and its record.
@@ -70,12 +70,13 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
     if cohort:
         mean = _mean(plan, state, answer)
         norm = float(np.linalg.norm(mean[: plan.shared.size]))
-        # Update the global model.
-        new = _update(plan, state, mean, share=len(answer.replies) / len(plan.clients))
+        # Update the global model. An overflow is told below, with a remedy.
+        with np.errstate(all="ignore"):
+            new = _update(plan, state, mean, share=len(answer.replies) / len(plan.clients))
         if not np.isfinite(new.weights).all():
             raise RoundError(
-                f"round {state.round} would make the global model NaN or infinite (update norm {norm:.3g}). The model "
-                "is left as it was. Lower the learning rate, or clip the clients' gradients."
+                f"round {state.round} would make the global model NaN or infinite (update norm {norm:.3g}). "
+                "The model is left as it was. Lower the learning rate, or clip the clients' gradients."
             )
     new = dataclasses.replace(new, round=state.round + 1)
 
@@ -138,13 +139,15 @@ def _evaluate(
     return replies, central, traffic
 
 
-def _logs(trained: Mapping[str, Reply], validated: dict[str, Reply], central: Metrics | None) -> dict[str, float]:
+def _logs(
+    trained: Mapping[str, Reply], validated: Mapping[str, Reply], central: Metrics | None
+) -> dict[str, float]:
     training = average_metrics((r.examples, r.metrics.get("training", {})) for r in trained.values())
     clients = average_metrics((r.examples, r.metrics["validation"]) for r in validated.values())
     return round_logs(training=training, clients=clients, central=central)
 
 
-def _client_records(replies: Mapping[str, Reply], validated: dict[str, Reply]) -> dict[str, ClientRecord]:
+def _client_records(replies: Mapping[str, Reply], validated: Mapping[str, Reply]) -> dict[str, ClientRecord]:
     records = {}
     for name in dict.fromkeys((*replies, *validated)):
         metrics = replies[name].metrics if name in replies else {}

@@ -35,7 +35,9 @@ class FedSGD(Algorithm):
         super().__post_init__()
         positive("learning_rate", self.learning_rate)
         if self.epochs not in (None, 1) or self.steps is not None:
-            raise ConfigurationError("FedSGD takes one gradient over all rows; it has no epochs or steps. Use FedAvg.")
+            raise ConfigurationError(
+                "FedSGD takes one gradient over all rows; it has no epochs or steps. Use FedAvg."
+            )
 
     # client half
     def client_update(

@@ -18,10 +18,19 @@ class LocalEngine:
 
     What clients remember is staged during a round and becomes theirs with `commit`, so that a round
     that fails leaves nothing behind.
+
+    Attributes:
+        memories: What each client remembers of the committed rounds.
     """
 
     def __init__(
-        self, plan: Plan, sites: Mapping[str, client.Site], learner: Learner, seeds: Seeds, *, server: Examples | None
+        self,
+        plan: Plan,
+        sites: Mapping[str, client.Site],
+        learner: Learner,
+        seeds: Seeds,
+        *,
+        server: Examples | None,
     ) -> None:
         """Take the population.
 
@@ -34,7 +43,8 @@ class LocalEngine:
         """
         self.memories: dict[str, Memory] = {}
         self._staged: dict[str, Memory] = {}
-        self._plan, self._sites, self._learner, self._seeds, self._server = plan, sites, learner, seeds, server
+        self._plan, self._sites, self._learner = plan, sites, learner
+        self._seeds, self._server = seeds, server
 
     def answer(self, ask: Ask) -> Answer:
         """Let the clients do what is asked."""
@@ -46,6 +56,11 @@ class LocalEngine:
             reply = client.validate(self._plan, self._server, self._learner, weights=ask.payload)
             return Answer(replies={"@server": reply})
         raise ConfigurationError(f"the local engine cannot answer the phase {ask.phase!r}.")
+
+    @property
+    def learned(self) -> Mapping[str, Memory]:
+        """What clients learned in the last round and do not yet remember, by name."""
+        return self._staged
 
     def commit(self) -> None:
         """Make what the clients learned in the last round their memory."""

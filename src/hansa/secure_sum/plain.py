@@ -74,10 +74,19 @@ class TreeSum:
             Why the update was left out, or None if it is in the sum.
 
         Raises:
-            UpdateError: If it does not fit the model, its weight is negative, or the position was filled before.
+            UpdateError: If it does not fit the model, its weight is negative or not finite, or the position
+                was filled before or does not exist.
         """
-        if position in self._seen or not 0 <= position < self.cohort:
-            raise UpdateError(f"client {client!r} answered twice for position {position} of {self.cohort}.")
+        if not 0 <= position < self.cohort:
+            raise UpdateError(
+                f"client {client!r} answered for position {position} of a cohort of {self.cohort}; positions "
+                "go from 0. Send each answer once, for the position that was asked."
+            )
+        if position in self._seen:
+            raise UpdateError(
+                f"client {client!r} answered twice for position {position} of {self.cohort}. "
+                "Only its first answer counts."
+            )
         self._seen.add(position)
         reason = None
         if delta is not None:
@@ -152,8 +161,8 @@ def check_delta(delta: Delta, size: int, client: str) -> None:
     if not isinstance(vector, np.ndarray) or vector.ndim != 1 or vector.shape[0] != size:
         shape = getattr(vector, "shape", type(vector).__name__)
         raise UpdateError(
-            f"client {client!r} sent an update of shape {shape}; this model's updates are flat vectors of {size} "
-            "scalars. All clients must build the same model."
+            f"client {client!r} sent an update of shape {shape}; this model's updates are flat vectors of "
+            f"{size} scalars. All clients must build the same model."
         )
     if vector.dtype != np.float32:
         raise UpdateError(

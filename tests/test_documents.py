@@ -1,0 +1,55 @@
+"""The documents' examples run as written."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ("README.md", "docs/guide.md")
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def python_blocks(document: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_python_blocks_run_in_order(document, tmp_path):
+    blocks = python_blocks(document)
+    assert blocks
+    script = tmp_path / "blocks.py"
+    script.write_text("\n\n".join(blocks))
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_readme_example_is_short_and_learns(tmp_path):
+    (code,) = python_blocks("README.md")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert float(done.stdout.split()[-1]) > 0.7
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_examples_run(example, tmp_path):
+    done = subprocess.run([sys.executable, example], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "docs/threat-model.md", "docs/operators-guide.md", "CONTRIBUTING.md"])
+def test_local_links_lead_somewhere(document):
+    path = ROOT / document
+    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+        assert (path.parent / target).exists(), target
+    for mentioned in re.findall(r"`((?:src|docs|examples|benchmarks)/[\w./-]+)`", path.read_text()):
+        assert (ROOT / mentioned).exists(), mentioned
+
+
+def test_following_one_fedavg_round_takes_four_files_and_700_lines():
+    files = ("round.py", "client.py", "algorithms/fedavg.py", "secure_sum/plain.py")
+    lines = sum(len((ROOT / "src/hansa" / name).read_text().splitlines()) for name in files)
+    assert lines <= 700
