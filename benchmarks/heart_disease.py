@@ -23,17 +23,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import hansa
 import numpy as np
+from results import report
+
+import hansa
 from hansa.algorithms import Algorithm
 from hansa.rng import Seeds
 from hansa.types import Examples
-from results import report
 
 FEATURES = ("age", "sex", "trestbps", "chol", "fbs", "thalach", "exang", "oldpeak")
 CATEGORICAL = {"cp": ("1", "2", "3", "4"), "restecg": ("0", "1", "2")}
 PROTOCOL = json.loads(Path(__file__).with_name("fed_heart_protocol.json").read_text())
-PUBLISHED = {"fedavg": 0.684, "fedprox": 0.684, "scaffold": 0.684, "fedadam": 0.726, "fedyogi": 0.732, "fedadagrad": 0.732}
+PUBLISHED = {
+    "fedavg": 0.684,
+    "fedprox": 0.684,
+    "scaffold": 0.684,
+    "fedadam": 0.726,
+    "fedyogi": 0.732,
+    "fedadagrad": 0.732,
+}
 ADAPTIVE = {"beta_1": 0.9, "beta_2": 0.999, "tau": 1e-8, "m0": 0.0, "v0": 0.0}
 WORK: dict[str, Any] = {"steps": 100, "batch_size": 4, "carry_over": True}
 SETTINGS: dict[str, tuple[Algorithm, float]] = {
@@ -93,7 +101,9 @@ def model(learning_rate: float, *, optimizer: str = "SGD", l2: float = 0.0) -> A
         penalty = keras.regularizers.L2(l2) if l2 else None
         layers = [keras.Input((13,)), keras.layers.Dense(1, activation="sigmoid", kernel_regularizer=penalty)]
         network = keras.Sequential(layers)
-        network.compile(getattr(keras.optimizers, optimizer)(learning_rate), "binary_crossentropy", metrics=["accuracy"])
+        network.compile(
+            getattr(keras.optimizers, optimizer)(learning_rate), "binary_crossentropy", metrics=["accuracy"]
+        )
         return network
 
     return build
@@ -139,13 +149,18 @@ def published(seeds: list[str]) -> dict[str, float]:
         learner, means = None, []
         for seed in seeds:
             federation = hansa.Federation(
-                learner or model(rate), clients, algorithm=algorithm, initial_weights=initial(seed), seed=int(seed)
+                learner or model(rate),
+                clients,
+                algorithm=algorithm,
+                initial_weights=initial(seed),
+                seed=int(seed),
             )
             federation.fit(ROUNDS, clients_validate="none")
             learner = federation.learner
             means.append(float(np.mean(list(accuracies(federation).values()))))
         results[name] = float(np.mean(means))
-        print(f"{name:11} {results[name]:.4f} (published {PUBLISHED[name]:.3f}; seeds {min(means):.3f} to {max(means):.3f})")
+        spread = f"seeds {min(means):.3f} to {max(means):.3f}"
+        print(f"{name:11} {results[name]:.4f} (published {PUBLISHED[name]:.3f}; {spread})")
     return results
 
 
@@ -209,7 +224,9 @@ BEST = Ours(scope="federated", client_rate=0.05, server_rate=0.01, rounds=30, l2
 FOLDS, REPEATS = 5, 4
 
 
-def fit_ours(setting: Ours, splits: Mapping[str, Mapping[str, list[int]]], *, seed: int, learners: dict[float, Any]) -> Any:
+def fit_ours(
+    setting: Ours, splits: Mapping[str, Mapping[str, list[int]]], *, seed: int, learners: dict[float, Any]
+) -> Any:
     """Train one federation with a setting of ours on given rows."""
     clients = [
         hansa.data.Client(
@@ -247,9 +264,7 @@ def choose() -> Ours:
     for setting in GRID:
         found = []
         for repeat, fold in itertools.product(range(REPEATS), range(FOLDS)):
-            splits = {
-                name: _fold(rows, labels[name], fold, (name, repeat)) for name, rows in train.items()
-            }
+            splits = {name: _fold(rows, labels[name], fold, (name, repeat)) for name, rows in train.items()}
             federation = fit_ours(setting, splits, seed=1000 + FOLDS * repeat + fold, learners=learners)
             found.append(float(np.mean(list(accuracies(federation).values()))))
         scores[setting] = float(np.mean(found))
@@ -257,7 +272,9 @@ def choose() -> Ours:
     return max(scores, key=lambda s: scores[s])
 
 
-def _fold(rows: list[int], labels: np.ndarray, fold: int, labels_of_stream: tuple[str, int]) -> dict[str, list[int]]:
+def _fold(
+    rows: list[int], labels: np.ndarray, fold: int, labels_of_stream: tuple[str, int]
+) -> dict[str, list[int]]:
     """A stratified fold of the training rows: its held-out part is called test."""
     rng = Seeds(7).stream("folds", *labels_of_stream)
     held: list[int] = []
@@ -275,15 +292,21 @@ def best_mean(seeds: int) -> float:
         float(np.mean(list(accuracies(fit_ours(BEST, splits, seed=seed, learners=learners)).values())))
         for seed in range(seeds)
     ]
-    print(f"best_mean   {np.mean(means):.4f} over {seeds} seeds ({min(means):.3f} to {max(means):.3f}): {BEST}")
+    print(
+        f"best_mean   {np.mean(means):.4f} over {seeds} seeds ({min(means):.3f} to {max(means):.3f}): {BEST}"
+    )
     return float(np.mean(means))
 
 
 def main() -> None:
     """Run the benchmark and print its figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="two seeds of each instead of five and twenty")
-    parser.add_argument("--choose", action="store_true", help="repeat the choice of our setting (cross-validation)")
+    parser.add_argument(
+        "--choose", action="store_true", help="repeat the choice of our setting (cross-validation)"
+    )
     parser.add_argument("--save", action="store_true", help="keep the figures in benchmarks/results/")
     options = parser.parse_args()
     if options.choose:
@@ -294,7 +317,8 @@ def main() -> None:
     results: dict[str, Any] = {name: round(value, 4) for name, value in published(seeds).items()}
     best = best_mean(2 if options.quick else 20)
     pooled, pooled_rows, local = pooled_and_local(seeds)
-    print(f"pooled      {pooled:.4f} mean over hospitals, {pooled_rows:.4f} over all test rows; local only {local:.4f}")
+    print(f"pooled      {pooled:.4f} mean over hospitals, {pooled_rows:.4f} over all test rows")
+    print(f"local only  {local:.4f}")
     print(f"{time.perf_counter() - started:.0f} s")
     results |= {
         "best_mean": round(best, 4),

@@ -17,9 +17,10 @@ import statistics
 import time
 from typing import Any
 
-import hansa
 import numpy as np
 from results import report
+
+import hansa
 
 LEARNING_RATE = 0.1
 TARGET = 0.97
@@ -87,7 +88,9 @@ def rounds_to_target(name: str, seed: int) -> int | None:
 
 def main() -> None:
     """Run the benchmark and print its figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds; the median is reported")
     parser.add_argument("--save", action="store_true", help="keep the figures in benchmarks/results/")
     options = parser.parse_args()

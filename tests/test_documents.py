@@ -29,18 +29,24 @@ def test_python_blocks_run_in_order(document, tmp_path):
 def test_readme_example_is_short_and_learns(tmp_path):
     (code,) = python_blocks("README.md")
     assert len([line for line in code.splitlines() if line.strip()]) <= 15
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert float(done.stdout.split()[-1]) > 0.7
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_examples_run(example, tmp_path):
-    done = subprocess.run([sys.executable, example], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, example], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, "docs/threat-model.md", "docs/operators-guide.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, "docs/threat-model.md", "docs/operators-guide.md", "CONTRIBUTING.md"]
+)
 def test_local_links_lead_somewhere(document):
     path = ROOT / document
     for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hansa.errors import HansaError
 from hansa.plan import POSITION, Plan
 from hansa.rng import Seeds
 from hansa.train.batches import carried_batches, fresh_batches
@@ -60,7 +59,7 @@ def train(
     control = algorithm.control(start, memory, plan.shared)
     before = _measure(plan, site, learner, weights) if plan.local_metrics else {}
     task = LocalTask(
-        start=weights,
+        start=weights.copy(),  # so that no learner writes into the server's own
         batches=_batches(plan, site, memory, seeds, start.round),
         batch_size=algorithm.batch_size,
         kind=algorithm.work,
@@ -72,8 +71,7 @@ def train(
     rows = class_weighted(site.data.train, None if plan.class_weight is None else dict(plan.class_weight))
     try:
         trained = learner.train(rows, task)
-    except HansaError:
-        raise
+        plan.layout.check(trained.weights)
     except Exception as error:
         error.add_note(f"while client {site.name!r} trained in round {start.round}")
         raise

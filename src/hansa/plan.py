@@ -159,8 +159,9 @@ def _check_algorithm(plan: Plan) -> None:
         )
     if algorithm.needs_plain_sgd and not plan.plain_sgd:
         raise ConfigurationError(
-            f"{name} derives its control variates from plain SGD steps, but the model is compiled with another "
-            "optimizer or with momentum, clipping or decay. Compile it with keras.optimizers.SGD(rate)."
+            f"{name} derives its control variates from plain SGD steps, but the model is compiled with "
+            "another optimizer or with momentum, clipping, decay or a schedule. Compile it with "
+            "keras.optimizers.SGD(rate)."
         )
     if not any(entry.trainable for entry in plan.shared.entries):
         raise ConfigurationError(

@@ -69,9 +69,9 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
     new = state
     if cohort:
         mean = _mean(plan, state, answer)
-        norm = float(np.linalg.norm(mean[: plan.shared.size]))
         # Update the global model. An overflow is told below, with a remedy.
         with np.errstate(all="ignore"):
+            norm = float(np.linalg.norm(mean[: plan.shared.size]))
             new = _update(plan, state, mean, share=len(answer.replies) / len(plan.clients))
         if not np.isfinite(new.weights).all():
             raise RoundError(

@@ -51,7 +51,8 @@ class Layout:
         ``flatten(unflatten(v)) == v`` bit for bit, for every vector of the right size.
 
     Example:
-        >>> layout = Layout((Entry(name="0/Dense/kernel", shape=(2, 1)), Entry(name="1/Dense/bias", shape=(1,))))
+        >>> kernel = Entry(name="0/Dense/kernel", shape=(2, 1))
+        >>> layout = Layout((kernel, Entry(name="1/Dense/bias", shape=(1,))))
         >>> [a.tolist() for a in layout.unflatten(np.arange(3, dtype="float32"))]
         [[[0.0], [1.0]], [2.0]]
 
@@ -73,7 +74,7 @@ class Layout:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of shapes, dtypes and roles, hexadecimal. Names that Keras numbers are left out."""
+        """SHA-256 of names, shapes, dtypes and roles, hexadecimal: the same anywhere."""
         facts = [[e.name, list(e.shape), e.dtype, e.trainable] for e in self.entries]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -111,7 +112,8 @@ class Layout:
 
     def mask(self, chosen: Callable[[Entry], bool]) -> Array:
         """Return a boolean vector that is True at the scalars of the chosen entries."""
-        return np.repeat([bool(chosen(e)) for e in self.entries], [e.size for e in self.entries])
+        picked = np.array([bool(chosen(e)) for e in self.entries], bool)
+        return np.repeat(picked, np.array([e.size for e in self.entries], np.int64))
 
     def select(self, chosen: Callable[[Entry], bool]) -> Layout:
         """Return the layout of the chosen entries alone, in their order."""
@@ -125,15 +127,17 @@ def flat_weights(value: Any, layout: Layout) -> FloatVector:
         ConfigurationError: If they do not fit the layout or are not finite.
     """
     try:
-        if isinstance(value, np.ndarray) and value.ndim == 1 and len(layout.entries) != 1:
-            layout.check(value)
-            vector = value.astype(np.float32)
-        elif isinstance(value, np.ndarray) and value.shape == (layout.size,):
-            vector = value.astype(np.float32)
-        else:
-            vector = layout.flatten(value)
-    except UpdateError as error:
-        raise ConfigurationError(f"initial weights do not fit the model: {error}") from error
+        with np.errstate(over="ignore"):  # told below
+            if isinstance(value, np.ndarray) and value.ndim == 1:
+                layout.check(value)
+                vector = value.astype(np.float32)
+            else:
+                vector = layout.flatten(list(value))
+    except (UpdateError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"initial weights do not fit the model: {error} Give one flat vector of {layout.size} numbers, "
+            f"or a list of {len(layout.entries)} arrays in the model's order."
+        ) from error
     if not np.isfinite(vector).all():
         raise ConfigurationError("initial weights must be finite; they hold NaN or infinity.")
     return vector

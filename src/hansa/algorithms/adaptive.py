@@ -9,7 +9,6 @@ Source:
     Optimization, algorithm 2. There is no bias correction.
 """
 
-# ruff: noqa: ARG002 - both halves of every algorithm share one signature
 from __future__ import annotations
 
 import abc

@@ -60,17 +60,17 @@ class Algorithm(abc.ABC):
         """Return the settings for the run's configuration."""
         return {"kind": type(self).__name__.lower(), **dataclasses.asdict(self)}
 
-    def travels(self, entry: Entry) -> bool:  # noqa: ARG002
+    def travels(self, entry: Entry) -> bool:
         """Whether a variable is shared; one that is not stays with each client."""
         return True
 
     # client half
 
-    def control(self, start: Start, memory: Memory, layout: Layout) -> FloatVector | None:  # noqa: ARG002
+    def control(self, start: Start, memory: Memory, layout: Layout) -> FloatVector | None:
         """Return the vector that `correct` gets beside each gradient, or None."""
         return None
 
-    def correct(self, gradient: Any, weight: Any, start: Any, control: Any) -> Any:  # noqa: ARG002
+    def correct(self, gradient: Any, weight: Any, start: Any, control: Any) -> Any:
         """Return the gradient to use, from tensors of one variable; runs inside the compiled step."""
         return gradient
 
@@ -82,11 +82,11 @@ class Algorithm(abc.ABC):
 
     # server half
 
-    def server_slots(self, layout: Layout) -> dict[str, Array]:  # noqa: ARG002
+    def server_slots(self, layout: Layout) -> dict[str, Array]:
         """Return the arrays that the server keeps between rounds, as they are at the start."""
         return {}
 
-    def broadcast(self, state: ServerState) -> Mapping[str, Array]:  # noqa: ARG002
+    def broadcast(self, state: ServerState) -> Mapping[str, Array]:
         """Return what clients need beside the weights."""
         return {}
 

@@ -1,6 +1,5 @@
 """FedAvg: train locally, average the changes."""
 
-# ruff: noqa: ARG002 - both halves of every algorithm share one signature
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,6 +1,5 @@
 """FedBN: batch-normalization layers stay with each client, the rest is averaged."""
 
-# ruff: noqa: ARG002 - both halves of every algorithm share one signature
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,6 +1,5 @@
 """FedProx: FedAvg with a pull back to the global weights."""
 
-# ruff: noqa: ARG002 - both halves of every algorithm share one signature
 from __future__ import annotations
 
 from dataclasses import dataclass

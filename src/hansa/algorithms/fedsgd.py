@@ -1,6 +1,5 @@
 """FedSGD: one gradient per client and round, one step on the server."""
 
-# ruff: noqa: ARG002 - both halves of every algorithm share one signature
 from __future__ import annotations
 
 from dataclasses import dataclass

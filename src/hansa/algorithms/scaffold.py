@@ -1,6 +1,5 @@
 """SCAFFOLD: control variates take the clients' drift out of their gradients."""
 
-# ruff: noqa: ARG002 - both halves of every algorithm share one signature
 from __future__ import annotations
 
 import dataclasses

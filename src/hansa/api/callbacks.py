@@ -24,6 +24,11 @@ class Callbacks:
     The weights are written before each event and read back after it, so that a callback may look at
     the model or change it. The model optimizer's learning rate is the clients', and goes back to
     the compiled one after each event: what a callback has set is kept in the server's state.
+
+    Attributes:
+        history: The `keras.callbacks.History` of the run.
+        looks: Whether there are callbacks that may look at the model, beside the history.
+        model: The model that they see.
     """
 
     def __init__(self, callbacks: Iterable[Any], *, learner: Learner, plan: Plan, rounds: int) -> None:
@@ -47,7 +52,6 @@ class Callbacks:
             _check(callback, keras)
         histories = [c for c in self._callbacks if isinstance(c, keras.callbacks.History)]
         self.looks = len(self._callbacks) > len(histories)
-        """Whether a callback of the user's looks at the model; Keras' History does not."""
         self.history = histories[0] if histories else keras.callbacks.History()
         if not histories:
             self._callbacks.append(self.history)
@@ -97,8 +101,8 @@ class Callbacks:
             return state
         if not np.isfinite(changed).all():
             raise RoundError(
-                f"a callback set the global weights to NaN or infinity ({events[-1][0]}). The model is left as it "
-                "was. Correct the callback, or remove it."
+                f"a callback set the global weights to NaN or infinity ({events[-1][0]}). The model is left "
+                "as it was. Correct the callback, or remove it."
             )
         return dataclasses.replace(state, weights=self._plan.shared_part(changed))
 
@@ -140,7 +144,7 @@ def _bare_model(layout: Layout, keras: Any) -> Any:
     model = keras.Model()
     for entry in layout.entries:
         model.add_weight(shape=entry.shape, trainable=entry.trainable, name=entry.name.replace("/", "_"))
-    model.built = True
+    model.built, model.optimizer = True, None
     return model
 
 
@@ -159,7 +163,9 @@ def _learning_rate(optimizer: Any, rate: float | None) -> Iterator[float | None]
 
 def _rate(optimizer: Any) -> float | None:
     """Return the optimizer's learning rate, or None if there is none or a schedule sets it."""
+    import keras
+
     from hansa.bridge.model import learning_rate_variable
 
     variable = learning_rate_variable(optimizer)
-    return None if variable is None else float(np.asarray(variable.numpy()))
+    return None if variable is None else float(np.asarray(keras.ops.convert_to_numpy(variable)))

@@ -57,14 +57,18 @@ def compare(
     plan = federation.plan(clients_validate="none")
     tests = {name: _test_rows(site) for name, site in sites.items()}
     if not any(len(rows) for rows in tests.values()):
-        raise DataError("no client has test or validation rows to compare on; give clients a Split with test rows.")
+        raise DataError(
+            "no client has test or validation rows to compare on; give clients a Split with test rows."
+        )
 
     def measured(weights: FloatVector, name: str) -> float | None:
         if not len(tests[name]):
             return None
         metrics = federation.learner.evaluate(weights, tests[name], plan.evaluation_batch_size)
         if metric not in metrics:
-            raise ConfigurationError(f"there is no metric {metric!r}; the model reports {', '.join(metrics)}.")
+            raise ConfigurationError(
+                f"there is no metric {metric!r}; the model reports {', '.join(metrics)}."
+            )
         return metrics[metric]
 
     rows: dict[str, dict[str, float | None]] = {}
@@ -77,7 +81,9 @@ def compare(
         rows[name] = {"local": measured(alone, name), "federated": measured(own, name)}
     if pooled:
         tell(on_step, "pooled")
-        everyone = _train_one(federation, plan, Site(name="pooled", data=ClientData(train=_pool(sites))), rounds)
+        everyone = _train_one(
+            federation, plan, Site(name="pooled", data=ClientData(train=_pool(sites))), rounds
+        )
         for name in rows:
             rows[name]["pooled"] = measured(everyone, name)
     ways = ("local", "federated", "pooled") if pooled else ("local", "federated")
@@ -146,7 +152,10 @@ def _pool(sites: Mapping[str, Site]) -> Examples:
             [np.ones(len(p), np.float32) if p.sample_weight is None else p.sample_weight for p in parts]
         )
     return Examples(
-        x=_join([p.x for p in parts]), y=_join([p.y for p in parts]), sample_weight=weights, columns=parts[0].columns
+        x=_join([p.x for p in parts]),
+        y=_join([p.y for p in parts]),
+        sample_weight=weights,
+        columns=parts[0].columns,
     )
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from hansa import bridge
-from hansa.algorithms.algorithm import Algorithm
+from hansa.algorithms.algorithm import Algorithm, is_number
 from hansa.algorithms.fedavg import FedAvg
 from hansa.api.callbacks import Callbacks, check_callbacks
 from hansa.api.environment import environment
-from hansa.api.localise import Localised, check_learner, localise
-from hansa.api.loop import INTERRUPTED, Outcome, Progress, Target, run_rounds
+from hansa.api.facts import write_facts, write_texts
+from hansa.api.interrupts import held_back
+from hansa.api.localise import Localised, check_learner, check_validation, localise
+from hansa.api.loop import INTERRUPTED, Outcome, Progress, Target, check_target, run_rounds
 from hansa.data.client import as_clients
 from hansa.data.sources import as_examples
 from hansa.engine.local import LocalEngine
@@ -21,7 +25,7 @@ from hansa.errors import ConfigurationError, RunError
 from hansa.plan import Plan
 from hansa.record import RoundRecord
 from hansa.report.data import Comparison, ReportData
-from hansa.report.page import render, write_report
+from hansa.report.page import write_report
 from hansa.rng import Seeds
 from hansa.round import first_state
 from hansa.secure_sum.plain import Plain
@@ -31,7 +35,7 @@ from hansa.store.run import Run
 from hansa.train.keras_learner import KerasLearner
 from hansa.train.learner import Learner
 from hansa.tree import flat_weights, vector_hash
-from hansa.types import Examples, Memory, Metrics
+from hansa.types import Examples, Memory, Metrics, ServerState
 
 
 class Federation:
@@ -74,7 +78,8 @@ class Federation:
 
         Args:
             model: A function of no arguments that returns a compiled `keras.Model`, or a `Learner`.
-            clients: Clients, or a mapping from name to a source, to ``(x, y)`` or to ``(x, y, sample_weight)``.
+            clients: Clients, or a mapping from name to a source, to ``(x, y)`` or to
+                ``(x, y, sample_weight)``.
             algorithm: What clients and server compute; FedAvg with one local epoch if None.
             cohort: Who takes part in a round: None for all, a number, `FixedSize` or `Poisson`.
             aggregate: ``"examples"`` weighs updates by training rows, ``"uniform"`` does not; or a function
@@ -170,6 +175,7 @@ class Federation:
         clients_validate: Literal["all", "cohort", "none"] = "all",
         validation_freq: int = 1,
         local_metrics: bool = False,
+        keep: Mapping[str, str] | None = None,
     ) -> Any:
         """Train from the initial weights for a number of rounds.
 
@@ -185,6 +191,7 @@ class Federation:
             clients_validate: Which clients measure each new model on their own validation rows.
             validation_freq: Evaluate every so many rounds.
             local_metrics: Let clients also measure before and after their local training.
+            keep: Texts to keep in the run's folder, by file name, written before the first round.
 
         Returns:
             A `keras.callbacks.History`. Logs are ``loss``, ``<metric>`` (training), ``val_*`` (the
@@ -207,20 +214,27 @@ class Federation:
             validation_freq=validation_freq,
             local_metrics=local_metrics,
         )
+        check_target(wanted, plan)
         localised = self.prepare()
+        if rows is not None:
+            check_validation(rows, self.learner, localised.cards)
         engine = LocalEngine(plan, localised.sites, self.learner, self.seeds, server=rows)
         hooks = Callbacks(check_callbacks(callbacks), learner=self.learner, plan=plan, rounds=rounds)
         self._plan, self._engine, self._times = plan, engine, [_now()]
         self._outcome = outcome = Outcome(state=first_state(plan))
         self.records = outcome.records
         self.run_folder = None if run is None else Path(run)
-        store = None if run is None else self._open(Path(run), plan, rows, resume=resume)
+        store = None if run is None else self._open(Path(run), plan, rows, resume=resume, keep=keep or {})
         try:
-            past = [] if store is None else _recover(store, outcome, engine, catch_up=callbacks is not None)
+            past = () if store is None else _recover(store, outcome, engine, looks=hooks.looks)
             if progress is not None:
                 backend = bridge.backend_version(self.backend)
                 progress.begin(
-                    title=self.title, rounds=rounds, done=len(outcome.records), clients=len(self.clients), backend=backend
+                    title=self.title,
+                    rounds=rounds,
+                    done=len(outcome.records),
+                    clients=len(self.clients),
+                    backend=backend,
                 )
             run_rounds(
                 outcome,
@@ -234,27 +248,41 @@ class Federation:
                 progress=progress,
                 past=past,
             )
-        finally:
-            self._times.append(_now())
-            self.status = outcome.status
-            if progress is not None:
-                progress.end(outcome.status)
-            if store is not None:
-                self._close(store)
+        except BaseException as error:
+            try:
+                self._finish(outcome, store, progress)
+            except Exception as second:
+                error.add_note(f"Afterwards, closing the run failed as well: {second}")
+            raise
+        self._finish(outcome, store, progress)
         return hooks.history
 
-    def _open(self, folder: Path, plan: Plan, rows: Examples | None, *, resume: bool) -> Run:
+    def _finish(self, outcome: Outcome, store: Run | None, progress: Progress | None) -> None:
+        """Note how the run ended, wherever it did."""
+        self._times.append(_now())
+        self.status = outcome.status
+        if progress is not None:
+            progress.end(outcome.status)
+        if store is not None:
+            with held_back():
+                self._close(store)
+
+    def _open(
+        self, folder: Path, plan: Plan, rows: Examples | None, *, resume: bool, keep: Mapping[str, str]
+    ) -> Run:
         config = self.describe(plan, rows)
-        if not resume:
-            store = Run.create(folder, config)
-        else:
-            store = Run.open(folder)
-            try:
+        store = Run.open(folder) if resume else Run.create(folder, config)
+        try:
+            if resume:
                 store.check_config(config)
-            except BaseException:
-                store.close()
-                raise
-        store.note("resumed" if resume else "started", {"environment": environment(), "time": _now()})
+            write_texts(store.folder, keep)
+            write_facts(
+                store.folder, cards=plan.cards, environment=environment(), model=self._model_summary(plan)
+            )
+            store.note("resumed" if resume else "started", {"environment": environment(), "time": _now()})
+        except BaseException:
+            store.close()
+            raise
         return store
 
     def _close(self, store: Run) -> None:
@@ -262,7 +290,14 @@ class Federation:
         try:
             if self._outcome is not None and self._outcome.records:
                 state = self._outcome.state
-                store.note(self.status.split()[0], {"rounds": state.round, "model_hash": vector_hash(state.weights)})
+                store.note(
+                    self.status.split()[0],
+                    {
+                        "rounds": state.round,
+                        "model_hash": vector_hash(state.weights),
+                        "time": self._times[-1],
+                    },
+                )
                 if isinstance(self.learner, KerasLearner):
                     self.save(store.folder / "model.keras")
                 self.report(store.folder / "report.html")
@@ -326,6 +361,14 @@ class Federation:
             "clients": {client.name: client.describe() for client in self.clients},
         }
 
+    def _model_summary(self, plan: Plan) -> dict[str, Any]:
+        keras_model = self.learner.model if isinstance(self.learner, KerasLearner) else None
+        return {
+            "name": type(self.learner).__name__ if keras_model is None else keras_model.name,
+            "parameters": plan.layout.size,
+            "layers": [f"{e.name} {'x'.join(map(str, e.shape)) or 'scalar'}" for e in plan.layout.entries],
+        }
+
     def report_data(self, comparison: Comparison | None = None, summary: str = "") -> ReportData:
         """Return what the report shows."""
         if self._plan is None or self._localised is None:
@@ -338,11 +381,7 @@ class Federation:
             cards=self._localised.cards,
             comparison=comparison,
             environment=environment(),
-            model_summary={
-                "name": self.learner.model.name if isinstance(self.learner, KerasLearner) else type(self.learner).__name__,
-                "parameters": self._plan.layout.size,
-                "layers": [f"{e.name} {'x'.join(map(str, e.shape)) or 'scalar'}" for e in self._plan.layout.entries],
-            },
+            model_summary=self._model_summary(self._plan),
             status=self.status,
             seed=self.seeds.root,
             run_folder="" if self.run_folder is None else str(self.run_folder),
@@ -355,19 +394,22 @@ class Federation:
         write_report(self.report_data(comparison, summary), Path(path))
         return Path(path)
 
-    def _repr_html_(self) -> str:
-        return render(self.report_data())
 
+def _recover(store: Run, outcome: Outcome, engine: LocalEngine, *, looks: bool) -> Iterable[ServerState]:
+    """Put a run's last committed round into place; return the states after its rounds, for callbacks.
 
-def _recover(store: Run, outcome: Outcome, engine: LocalEngine, *, catch_up: bool) -> list[Any]:
-    """Put a run's last committed round into place; return all its states where callbacks must catch up."""
+    Where no callback looks at the model, only the last state is read, and stands for all.
+    """
     checkpoint = store.latest()
     if checkpoint is None:
-        return []
+        return ()
     outcome.state = checkpoint.state
     outcome.records.extend(store.history())
     engine.memories.update(checkpoint.memories)
-    return [store.at(r).state for r in range(store.rounds)] if catch_up else []
+    rounds = range(store.rounds)
+    return (
+        store.at(r).state if looks else dataclasses.replace(checkpoint.state, round=r + 1) for r in rounds
+    )
 
 
 def _client_optimizer(learner: Learner) -> Any:
@@ -376,7 +418,11 @@ def _client_optimizer(learner: Learner) -> Any:
     config = learner.model.optimizer.get_config()
     return {
         "kind": type(learner.model.optimizer).__name__,
-        **{k: v if isinstance(v, (int, float, bool, str, type(None))) else str(v) for k, v in config.items() if k != "name"},
+        **{
+            k: v if isinstance(v, (int, float, bool, str, type(None))) else str(v)
+            for k, v in config.items()
+            if k != "name"
+        },
     }
 
 
@@ -386,7 +432,13 @@ def _checked_optimizer(optimizer: Any) -> Any:
     import keras
 
     if isinstance(optimizer, str):
-        optimizer = keras.optimizers.get(optimizer)
+        try:
+            optimizer = keras.optimizers.get(optimizer)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"server_optimizer {optimizer!r} is none of Keras' optimizers; give one such as 'adam', or "
+                "keras.optimizers.Adam(0.01)."
+            ) from error
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise ConfigurationError(
             f"server_optimizer must be a keras.optimizers.Optimizer or its name, got {optimizer!r}."
@@ -403,8 +455,15 @@ def _as_target(target: Mapping[str, float] | None) -> Target | None:
     if target is None:
         return None
     if not isinstance(target, Mapping) or len(target) != 1:
-        raise ConfigurationError(f"target names one log and its value, as {{'val_accuracy': 0.97}}; got {target!r}.")
+        raise ConfigurationError(
+            f"target names one log and its value, as {{'val_accuracy': 0.97}}; got {target!r}."
+        )
     name, value = next(iter(target.items()))
+    if not isinstance(name, str) or not is_number(value) or not math.isfinite(value):
+        raise ConfigurationError(
+            "target names one log and its value, a finite number, as {'val_accuracy': 0.97}; "
+            f"got {target!r}."
+        )
     return Target(name, float(value))
 
 
@@ -412,7 +471,9 @@ def _as_rows(validation: Any) -> Examples:
     if isinstance(validation, Examples):
         return validation
     if isinstance(validation, Sequence) and len(validation) in (2, 3):
-        return as_examples(validation[0], validation[1], sample_weight=validation[2] if len(validation) == 3 else None)
+        return as_examples(
+            validation[0], validation[1], sample_weight=validation[2] if len(validation) == 3 else None
+        )
     raise ConfigurationError(
         f"validation must be (x, y), (x, y, sample_weight) or Examples, got {type(validation).__name__}."
     )

@@ -12,7 +12,7 @@ from hansa.data.prepare import federated_positions, load, local_summary, prepare
 from hansa.data.preprocess import Summary, add_summaries
 from hansa.errors import DataError
 from hansa.train.learner import Learner
-from hansa.types import DataCard
+from hansa.types import ClientData, DataCard, Examples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +57,23 @@ def check_learner(learner: Learner, cards: Mapping[str, DataCard]) -> None:
     if lines:
         more = f"; and {len(lines) - 3} more clients" if len(lines) > 3 else ""
         raise DataError("; ".join(lines[:3]) + more + ". Correct the labels or the model's output layer.")
+
+
+def check_validation(rows: Examples, learner: Learner, cards: Mapping[str, DataCard]) -> None:
+    """Raise `DataError` unless the server's rows are like the clients' and the model can take them."""
+    if not len(rows):
+        raise DataError("the validation rows are empty; leave validation out, or give rows.")
+    own, (name, client) = card(ClientData(train=rows)), next(iter(cards.items()))
+    if own.features != client.features:
+        raise DataError(
+            f"the validation rows have features of shape {own.features}, those of client {name!r} have "
+            f"{client.features}. Preprocess them as the clients do."
+        )
+    if own.columns is not None and client.columns is not None and own.columns != client.columns:
+        raise DataError(
+            f"the validation rows have the columns {own.columns}, client {name!r} has {client.columns}; "
+            "give the same columns in the same order."
+        )
+    why = learner.check_data(own)
+    if why:
+        raise DataError(f"the validation rows have {why}. Correct the labels or the model's output layer.")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hansa.api.callbacks import Callbacks
+from hansa.api.interrupts import held_back
 from hansa.engine.local import LocalEngine
-from hansa.errors import ConfigurationError
+from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.plan import Plan
 from hansa.record import RoundRecord
 from hansa.rng import Seeds
-from hansa.round import Steps, round_steps
+from hansa.round import Steps, first_state, round_steps
 from hansa.store.checkpoints import Checkpoint
 from hansa.store.run import Run
 from hansa.tree import vector_hash
@@ -58,13 +59,30 @@ class Target:
             ConfigurationError: If there is no such log.
         """
         if self.name not in logs:
-            if "val_" in self.name and not any(name.startswith("val_") for name in logs):
-                return False  # a round without evaluation (validation_freq)
-            raise ConfigurationError(
-                f"the target {self.name!r} is not among the logs of a round: {', '.join(sorted(logs))}."
-            )
+            if not any(_kind(name) == _kind(self.name) for name in logs):
+                return False  # a round without evaluation (validation_freq) or without clients (Poisson)
+            raise UnknownNameError("log in target", self.name, logs)
         falls = any(part in self.name for part in ("loss", "error", "entropy", "mse", "mae"))
         return logs[self.name] <= self.value if falls else logs[self.name] >= self.value
+
+
+def check_target(target: Target | None, plan: Plan) -> None:
+    """Raise `ConfigurationError` if a target needs an evaluation that the plan does not have."""
+    if target is None or _kind(target.name) == "training":
+        return
+    clients = any(card.examples.get("validation", 0) for card in plan.cards.values())
+    clients = clients and plan.clients_validate != "none"
+    if not clients and (_kind(target.name) == "clients" or not plan.server_validates):
+        raise ConfigurationError(
+            f"the target {target.name!r} is never measured: "
+            + ("" if plan.server_validates else "fit has no validation rows, and ")
+            + "no client validates. Give fit(validation=(x, y)), or clients a Split with validation rows."
+        )
+
+
+def _kind(log: str) -> str:
+    """Return where a log comes from: training, the clients' validation rows, or what is called val."""
+    return "clients" if log.startswith("clients_val_") else "val" if log.startswith("val_") else "training"
 
 
 @dataclass(kw_only=True)
@@ -93,7 +111,7 @@ def run_rounds(
     target: Target | None,
     run: Run | None,
     progress: Progress | None,
-    past: Sequence[ServerState] = (),
+    past: Iterable[ServerState] = (),
 ) -> None:
     """Run rounds until ``rounds`` are done, the target is met, or a callback stops it.
 
@@ -109,28 +127,41 @@ def run_rounds(
         progress: Shows how it goes, or None.
         past: States after the rounds that are done, for callbacks that must catch up on a resumed run.
     """
-    state = callbacks.begin(past[0] if past else outcome.state)
-    for old, record in zip(past, outcome.records, strict=False):
-        callbacks.round_begin(dataclasses.replace(old, round=record.round))
-        callbacks.round_end(old, record.logs)
-    if past:
-        state = outcome.state
-    outcome.state = state
+    state = callbacks.begin(first_state(plan))
+    if outcome.records:
+        _catch_up(callbacks, state, past, outcome.records)
+    else:
+        outcome.state = state
     outcome.status = _status(outcome, rounds, callbacks, target)
     while outcome.status == INTERRUPTED:
         before = callbacks.round_begin(outcome.state)
         new, record = drive(round_steps(plan, before, seeds), engine)
-        engine.commit()
         ended = callbacks.round_end(new, record.logs)
         record = dataclasses.replace(record, model_hash=vector_hash(ended.weights))
-        if run is not None:
-            run.commit(record, Checkpoint(state=ended, memories=engine.memories))
-        outcome.state = ended
-        outcome.records.append(record)
+        with held_back():
+            if run is not None:
+                memories = {**engine.memories, **engine.learned}
+                run.commit(record, Checkpoint(state=ended, memories=memories), changed=engine.learned)
+            engine.commit()
+            outcome.state = ended
+            outcome.records.append(record)
         if progress is not None:
             progress.round(record)
         outcome.status = _status(outcome, rounds, callbacks, target)
     outcome.state = callbacks.end(outcome.state, outcome.records[-1].logs if outcome.records else {})
+
+
+def _catch_up(
+    callbacks: Callbacks, state: ServerState, past: Iterable[ServerState], records: Iterable[RoundRecord]
+) -> None:
+    """Show callbacks the rounds that are done, as they saw them; what they change was kept at the time.
+
+    A callback that itself changes the weights at the end of a round sees them as it left them.
+    """
+    for after, record in zip(past, records, strict=False):
+        begun = callbacks.round_begin(state)
+        callbacks.round_end(dataclasses.replace(after, learning_rate=begun.learning_rate), record.logs)
+        state = after
 
 
 def drive(steps: Steps, engine: LocalEngine) -> tuple[ServerState, RoundRecord]:
@@ -145,18 +176,18 @@ def drive(steps: Steps, engine: LocalEngine) -> tuple[ServerState, RoundRecord]:
         timings[name] = timings.get(name, 0.0) + now - clock
         clock = now
 
-    try:
-        ask = next(steps)
-        while True:
-            lap(segment)
-            answer = engine.answer(ask)
-            lap("evaluate" if ask.phase in ("evaluate", "validate") else ask.phase)
-            segment = names.get(ask.phase, "other")
-            ask = steps.send(answer)
-    except StopIteration as end:
+    ask = next(steps)
+    while True:
         lap(segment)
-        state, record = end.value
-        return state, dataclasses.replace(record, timings_s=timings)
+        answer = engine.answer(ask)
+        lap("evaluate" if ask.phase in ("evaluate", "validate") else ask.phase)
+        segment = names.get(ask.phase, "other")
+        try:
+            ask = steps.send(answer)
+        except StopIteration as end:
+            lap(segment)
+            state, record = end.value
+            return state, dataclasses.replace(record, timings_s=timings)
 
 
 def _status(outcome: Outcome, rounds: int, callbacks: Callbacks, target: Target | None) -> str:

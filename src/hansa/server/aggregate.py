@@ -24,8 +24,8 @@ def mean_of(total: Total) -> Array:
         raise UpdateError("there are no updates to aggregate: every client of the cohort was dropped.")
     if not total.weight > 0:
         raise UpdateError(
-            f"the weights of the {total.count} updates sum to {total.weight:g}; at least one must be above 0. "
-            "Use aggregate='uniform' to ignore the number of examples."
+            f"the weights of the {total.count} updates sum to {total.weight:g}; at least one must be "
+            "above 0. Give clients rows, or use aggregate='uniform' to ignore the number of examples."
         )
     return total.vector / total.weight
 

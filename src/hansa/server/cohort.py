@@ -65,8 +65,8 @@ class FixedSize(Cohort):
         """Raise `ConfigurationError` if the cohort is larger than the population."""
         if self.size > population:
             raise ConfigurationError(
-                f"the cohort is {self.size} clients but there are only {population}; ask for at most {population}, "
-                "or leave cohort out to use all clients."
+                f"the cohort is {self.size} clients but there are only {population}; ask for at most "
+                f"{population}, or leave cohort out to use all clients."
             )
 
     def describe(self) -> dict[str, Any]:
@@ -112,5 +112,6 @@ def as_cohort(value: Cohort | int | None) -> Cohort:
     if isinstance(value, int) and not isinstance(value, bool):
         return FixedSize(value)
     raise ConfigurationError(
-        f"cohort must be None (all clients), a number of clients, FixedSize(n) or Poisson(rate), got {value!r}."
+        "cohort must be None (all clients), a number of clients, FixedSize(n) or Poisson(rate), "
+        f"got {value!r}."
     )

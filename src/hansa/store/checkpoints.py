@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from hansa.errors import LogError
 from hansa.store.blobs import Blobs, encode_arrays, name_of
 from hansa.types import Memory, ServerState
@@ -29,7 +31,7 @@ class References:
 
     Attributes:
         weights: Blob of the global weights.
-        slots: Blob of the server's other arrays.
+        slots: Blob of the server's other arrays, and of the learning rate if a callback has set one.
         memories: Blob of each client's memory, by the client's name.
     """
 
@@ -48,6 +50,8 @@ class References:
 
 
 NO_REFERENCES = References(weights="", slots="", memories={})
+LEARNING_RATE = "@learning_rate"
+"""Name beside the slots of the learning rate that a callback has set; no slot's name begins with ``@``."""
 
 
 def put_checkpoint(
@@ -69,9 +73,12 @@ def put_checkpoint(
         data = encode_arrays(memory)
         # A committed blob is on the disk already, and need not be read to make sure.
         memories[client] = name_of(data) if known.get(client) == name_of(data) else blobs.put(data)
+    rate = {}
+    if checkpoint.state.learning_rate is not None:
+        rate = {LEARNING_RATE: np.asarray(checkpoint.state.learning_rate, np.float64)}
     return References(
         weights=blobs.put_arrays({"weights": checkpoint.state.weights}),
-        slots=blobs.put_arrays(checkpoint.state.slots),
+        slots=blobs.put_arrays({**checkpoint.state.slots, **rate}),
         memories=memories,
     )
 
@@ -85,6 +92,9 @@ def get_checkpoint(blobs: Blobs, references: References, *, rounds: int) -> Chec
     weights = blobs.get_arrays(references.weights).get("weights")
     if weights is None:
         raise LogError(f"blob {references.weights} holds no weights; restore it from a copy of the run.")
-    state = ServerState(round=rounds, weights=weights, slots=blobs.get_arrays(references.slots))
+    slots = dict(blobs.get_arrays(references.slots))
+    rate = slots.pop(LEARNING_RATE, None)
+    learning_rate = None if rate is None else float(rate)
+    state = ServerState(round=rounds, weights=weights, slots=slots, learning_rate=learning_rate)
     memories = {client: blobs.get_arrays(blob) for client, blob in references.memories.items()}
     return Checkpoint(state=state, memories=memories)

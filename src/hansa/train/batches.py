@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +17,15 @@ def batches_per_pass(rows: int, batch_size: int) -> int:
 
 
 def fresh_batches(
-    rows: int, *, batch_size: int, epochs: int | None, steps: int | None, shuffle: bool, seeds: Seeds, client: str, round: int
+    rows: int,
+    *,
+    batch_size: int,
+    epochs: int | None,
+    steps: int | None,
+    shuffle: bool,
+    seeds: Seeds,
+    client: str,
+    round: int,  # noqa: A002
 ) -> Iterator[Array]:
     """Yield the minibatches of one round that starts a new pass over the data.
 
@@ -34,8 +43,8 @@ def fresh_batches(
         Row indices, int64, shape ``(b,)`` with ``1 <= b <= batch_size``.
     """
     total = steps if steps is not None else (epochs or 1) * batches_per_pass(rows, batch_size)
-    labels = ("shuffle", client, round)
-    yield from _cut(0, total, rows, batch_size, shuffle, seeds, labels)
+    orders = _Orders(rows, shuffle, seeds, ("shuffle", client, round))
+    yield from _cut(orders, batch_size, first=0, count=total)
 
 
 def carried_batches(
@@ -52,16 +61,30 @@ def carried_batches(
         client: Name of the client.
         position: Number of minibatches that the client has seen so far.
     """
-    yield from _cut(position, steps, rows, batch_size, shuffle, seeds, ("shuffle", client))
+    orders = _Orders(rows, shuffle, seeds, ("shuffle", client))
+    yield from _cut(orders, batch_size, first=position, count=steps)
 
 
-def _cut(
-    first: int, count: int, rows: int, size: int, shuffle: bool, seeds: Seeds, labels: tuple[str | int, ...]
-) -> Iterator[Array]:
-    length = batches_per_pass(rows, size)
-    order, current = np.arange(rows), -1
+@dataclass(frozen=True)
+class _Orders:
+    """The order of the rows in each pass over them."""
+
+    rows: int
+    shuffle: bool
+    seeds: Seeds
+    labels: tuple[str | int, ...]
+
+    def of_pass(self, number: int) -> Array:
+        if not self.shuffle:
+            return np.arange(self.rows)
+        return self.seeds.stream(*self.labels, number).permutation(self.rows)
+
+
+def _cut(orders: _Orders, size: int, *, first: int, count: int) -> Iterator[Array]:
+    length = batches_per_pass(orders.rows, size)
+    order, current = np.arange(0), -1
     for index in range(first, first + count):
         number, place = divmod(index, length)
-        if shuffle and number != current:
-            order, current = seeds.stream(*labels, number).permutation(rows), number
+        if number != current:
+            order, current = orders.of_pass(number), number
         yield order[place * size : (place + 1) * size]

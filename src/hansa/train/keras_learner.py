@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from hansa import bridge
 from hansa.errors import ConfigurationError
 from hansa.tree import Layout
 from hansa.types import DataCard, Examples, FloatVector, LocalTask, Metrics, Trained
+
+NOT_BUILT = "the model is not built yet; call Federation.fit or Federation.prepare first."
 
 
 class KerasLearner:
@@ -30,21 +34,22 @@ class KerasLearner:
         self._model: Any = None
         self._program: Any = None
         self._layout: Layout | None = None
+        self._initial: FloatVector = np.zeros(0, np.float32)
         self._outputs: list[tuple[int, ...]] = []
 
     @property
     def model(self) -> Any:
         """The model object. Its weights are scratch space; the global weights are the federation's."""
         if self._model is None:
-            raise ConfigurationError("the model is not built yet; call Federation.fit or Federation.prepare first.")
+            raise ConfigurationError(NOT_BUILT)
         return self._model
 
     @property
     def plain_sgd(self) -> bool:
-        """Whether the client optimizer is SGD without momentum, clipping, decay or averaging."""
-        optimizer = self.model.optimizer
-        settings = ("momentum", "nesterov", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema")
-        return type(optimizer).__name__ == "SGD" and not any(getattr(optimizer, s, None) for s in settings)
+        """Whether a step of the client optimizer is the weight minus its learning rate times the gradient."""
+        from hansa.bridge import model as inside
+
+        return inside.is_plain_sgd(self.model)
 
     def build(self, examples: Examples, seed: int) -> None:
         """Call the model function and create all variables. Does nothing the second time."""
@@ -56,14 +61,14 @@ class KerasLearner:
         model = inside.build(self._function, seed)
         self._outputs = inside.complete(model, examples, seed)
         self._layout = inside.layout_of(model)
-        self._program = bridge.load_program()(model, outputs=len(self._outputs))
+        self._program = bridge.load_program()(model, outputs=self._outputs)
         self._initial = self._layout.flatten(self._program.initial())
         self._model = model
 
     def layout(self) -> Layout:
         """Return the layout of the model's floating-point weights."""
         if self._layout is None:
-            raise ConfigurationError("the model is not built yet; call Federation.fit or Federation.prepare first.")
+            raise ConfigurationError(NOT_BUILT)
         return self._layout
 
     def initial_weights(self) -> FloatVector:
@@ -81,7 +86,8 @@ class KerasLearner:
         """Run the task's minibatches with the compiled optimizer, loss and metrics."""
         layout = self.layout()
         control = [] if task.control is None else layout.unflatten(task.control)
-        arrays, steps, rate, metrics = self._program.train(layout.unflatten(task.start), control, examples, task)
+        start = layout.unflatten(task.start)
+        arrays, steps, rate, metrics = self._program.train(start, control, examples, task)
         return Trained(weights=layout.flatten(arrays), steps=steps, learning_rate=rate, metrics=metrics)
 
     def evaluate(self, weights: FloatVector, examples: Examples, batch_size: int) -> Metrics:
@@ -92,7 +98,8 @@ class KerasLearner:
         """Write these weights into the model object and return it."""
         from hansa.bridge import model as inside
 
-        for variable, array in zip(inside.weight_variables(self.model), self.layout().unflatten(weights), strict=True):
+        arrays = self.layout().unflatten(weights)
+        for variable, array in zip(inside.weight_variables(self.model), arrays, strict=True):
             variable.assign(array.copy())
         return self.model
 

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from hansa.errors import ConfigurationError
+from hansa.rng import Seeds
+from hansa.server.cohort import AllClients, FixedSize, Poisson, as_cohort
+
+NAMES = tuple(f"c{i}" for i in range(20))
+
+
+@pytest.mark.parametrize("cohort", [AllClients(), FixedSize(5), Poisson(0.3)])
+def test_a_draw_depends_on_seed_and_round_alone_and_keeps_the_order(cohort):
+    draws = {
+        (seed, number): cohort.draw(NAMES, number, Seeds(seed)) for seed in (0, 1) for number in range(5)
+    }
+    again = {(seed, number): cohort.draw(NAMES, number, Seeds(seed)) for seed, number in reversed(draws)}
+    assert draws == again
+    for drawn in draws.values():
+        assert [n for n in NAMES if n in drawn] == list(drawn)
+    assert len(set(draws.values())) == (1 if isinstance(cohort, AllClients) else len(draws))
+
+
+def test_all_clients_are_all():
+    assert AllClients().draw(NAMES, 3, Seeds(0)) == NAMES
+
+
+@pytest.mark.parametrize(("cohort", "share"), [(FixedSize(5), 0.25), (Poisson(0.3), 0.3)])
+def test_every_client_is_drawn_equally_often_and_pairs_independently(cohort, share):
+    rounds = 3000
+    taken = np.array([np.isin(NAMES, cohort.draw(NAMES, r, Seeds(7))) for r in range(rounds)], float)
+    error = np.sqrt(share * (1 - share) / rounds)
+    assert np.abs(taken.mean(0) - share).max() < 4.5 * error
+    together = taken.T @ taken / rounds
+    pairs = share * 4 / 19 if isinstance(cohort, FixedSize) else share**2
+    off = together[~np.eye(20, dtype=bool)]
+    assert np.abs(off - pairs).max() < 5 * np.sqrt(pairs / rounds)
+    sizes = taken.sum(1)
+    if isinstance(cohort, FixedSize):
+        assert (sizes == 5).all()
+    else:
+        assert abs(sizes.var() - 20 * share * (1 - share)) < 0.4
+
+
+def test_poisson_may_be_empty_or_everybody():
+    assert any(Poisson(0.05).draw(NAMES, r, Seeds(0)) == () for r in range(50))
+    assert Poisson(1).draw(NAMES, 0, Seeds(0)) == NAMES
+
+
+@pytest.mark.parametrize("size", [0, -1, True, 2.0, "3", None])
+def test_a_fixed_size_is_a_whole_number_of_1_or_more(size):
+    with pytest.raises(ConfigurationError, match="at least 1 client"):
+        FixedSize(size)
+
+
+@pytest.mark.parametrize("rate", [0, -0.1, 1.1, True, float("nan"), "0.5", None])
+def test_a_rate_is_a_probability_above_0(rate):
+    with pytest.raises(ConfigurationError, match="above 0 and at most 1"):
+        Poisson(rate)
+
+
+def test_a_cohort_larger_than_the_population_says_both_numbers():
+    with pytest.raises(
+        ConfigurationError, match="cohort is 5 clients but there are only 4; ask for at most 4"
+    ):
+        FixedSize(5).check(4)
+    FixedSize(4).check(4)
+
+
+def test_what_users_write_for_a_cohort():
+    assert as_cohort(None) == AllClients()
+    assert as_cohort(3) == FixedSize(3)
+    assert as_cohort(Poisson(0.5)) == Poisson(0.5)
+    for wrong in (0.5, True, "all", [1]):
+        with pytest.raises(ConfigurationError, match="cohort must be"):
+            as_cohort(wrong)  # type: ignore[arg-type]
+
+
+def test_descriptions():
+    assert AllClients().describe() == {"kind": "all"}
+    assert FixedSize(2).describe() == {"kind": "fixed", "size": 2}
+    assert Poisson(0.25).describe() == {"kind": "poisson", "rate": 0.25}
