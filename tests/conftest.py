@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 import hypothesis
 import pytest
@@ -10,8 +8,6 @@ import pytest
 # One process has one Keras backend. `make test` runs the tests marked `backends` on each of them.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Tests are not packages; this lets them import what they share (least_squares).
-sys.path.insert(0, str(Path(__file__).parent))
 
 hypothesis.settings.register_profile("hansa", deadline=None)  # no test may fail because the machine is busy
 hypothesis.settings.load_profile("hansa")

@@ -37,9 +37,10 @@ def compare(
 ) -> Comparison:
     """Train every client alone, and once on the pooled rows, and set them beside the fitted federation.
 
-    All start from the same weights and do as many rounds of the same local work (a client alone is
-    federated averaging of one). Each is measured on every client's own test rows (its validation rows,
-    if it has no test rows). The pooled model sees each row as its client preprocessed it.
+    All start from the same weights and do as many rounds of the same local work: a client alone, and
+    all rows pooled, are federated averaging of one (with `FedSGD` a gradient step of one). The pooled
+    model sees each row as its client preprocessed it. Each is measured on every client's own test rows
+    (its validation rows, if it has no test rows); a client with neither takes part and is not measured.
 
     Args:
         federation: A fitted federation. Its own state is not changed.
@@ -50,9 +51,12 @@ def compare(
         on_step: Is told the name of each training before it begins.
 
     Raises:
-        ConfigurationError: If the federation is not fitted or has no such metric.
+        ConfigurationError: If the federation is not fitted or has no such metric, or there are no rounds.
         DataError: If no client has rows to test on.
     """
+    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
+        raise ConfigurationError(f"rounds must be a whole number of 1 or more, got {rounds!r}.")
+    together, memories = federation.weights, federation.memories
     sites = federation.prepare().sites
     plan = federation.plan(clients_validate="none")
     tests = {name: _test_rows(site) for name, site in sites.items()}
@@ -71,14 +75,13 @@ def compare(
             )
         return metrics[metric]
 
+    shared = plan.shared_part(together)
+    federated = {name: measured(plan.full(shared, memories.get(name)), name) for name in sites}
     rows: dict[str, dict[str, float | None]] = {}
-    together = federation.weights
-    memories = federation.memories
     for name, site in sites.items():
         tell(on_step, f"alone: {name}")
         alone = _train_one(federation, plan, site, rounds)
-        own = plan.full(plan.shared_part(together), memories.get(name))
-        rows[name] = {"local": measured(alone, name), "federated": measured(own, name)}
+        rows[name] = {"local": measured(alone, name), "federated": federated[name]}
     if pooled:
         tell(on_step, "pooled")
         everyone = _train_one(
@@ -94,8 +97,7 @@ def compare(
         rows=rows,
         test_examples={name: len(r) for name, r in tests.items()},
         average=means,
-        note=f"Every training starts from the same weights and does {rounds} rounds of the same local work. "
-        "The average is over clients, each counting the same.",
+        note=_note(sites, rounds),
     )
 
 
@@ -108,13 +110,15 @@ def tell(on_step: Step | None, name: str) -> None:
 def _train_one(federation: Federation, plan: Plan, site: Site, rounds: int) -> FloatVector:
     """Train one client alone with the federation's local work and learner."""
     work = federation.algorithm
-    algorithm = FedAvg(
-        epochs=work.epochs,
-        steps=work.steps,
-        batch_size=work.batch_size,
-        shuffle=work.shuffle,
-        carry_over=work.carry_over,
-    )
+    algorithm = work
+    if work.work == "train":
+        algorithm = FedAvg(
+            epochs=work.epochs,
+            steps=work.steps,
+            batch_size=work.batch_size,
+            shuffle=work.shuffle,
+            carry_over=work.carry_over,
+        )
     card = DataCard(
         examples={"train": len(site.data.train)}, features=None, labels=next(iter(plan.cards.values())).labels
     )
@@ -142,6 +146,14 @@ def _test_rows(site: Site) -> Examples:
         if rows is not None and len(rows):
             return rows
     return data.train.take(np.arange(0))
+
+
+def _note(sites: Mapping[str, Site], rounds: int) -> str:
+    note = f"Every training starts from the same weights and does {rounds} rounds of the same local work. "
+    without = [name for name, site in sites.items() if not len(_test_rows(site))]
+    if without:
+        note += f"No rows to measure on: {', '.join(without)}. "
+    return note + "The average is over the clients that were measured, each counting the same."
 
 
 def _pool(sites: Mapping[str, Site]) -> Examples:

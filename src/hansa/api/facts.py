@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hansa.errors import RunError
+from hansa.record import RoundRecord
 from hansa.report.data import Comparison, ReportData
 from hansa.store.files import explained, read_bounded, write_atomic
 from hansa.store.run import Run
@@ -22,6 +23,7 @@ FACTS = "facts.json"
 COMPARISON = "comparison.json"
 _LIMIT_BYTES = 64 * 2**20
 _BEGUN, _ENDED = ("started", "resumed"), ("finished", "stopped", "target", "interrupted")
+_PHASES = ("draw", "train", "aggregate", "evaluate", "other")
 _STATUS = {"stopped": "stopped by a callback", "target": "target reached"}
 
 
@@ -81,7 +83,7 @@ def read_report(folder: str | Path, *, summary: str = "") -> ReportData:
     """
     folder = Path(folder)
     with Run.open(folder, write=False) as run:
-        config, records = run.config, tuple(run.history())
+        config, records = run.config, tuple(map(_in_order, run.history()))
         notes = [entry for entry in run.entries() if entry.kind in (*_BEGUN, *_ENDED)]
     facts = _read(folder / FACTS)
     if facts is None:
@@ -107,6 +109,12 @@ def read_report(folder: str | Path, *, summary: str = "") -> ReportData:
             finished=ended,
         ),
     )
+
+
+def _in_order(record: RoundRecord) -> RoundRecord:
+    """Return a record of the log, which sorts keys, with its phases in the order in which they happen."""
+    timings = {phase: record.timings_s[phase] for phase in _PHASES if phase in record.timings_s}
+    return dataclasses.replace(record, timings_s={**timings, **record.timings_s})
 
 
 def _card(values: Mapping[str, Any]) -> DataCard:

@@ -13,6 +13,7 @@ from hansa.errors import ConfigurationError, MissingExtraError
 
 BACKENDS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
 _DISTRIBUTIONS = {"jax": ("jax",), "tensorflow": ("tensorflow-cpu", "tensorflow"), "torch": ("torch",)}
+_SETTLED_HERE: set[str] = set()  # what choose_backend set itself; the user chose anything else
 
 
 def choose_backend() -> str:
@@ -34,6 +35,7 @@ def choose_backend() -> str:
                 "no Keras backend is installed; install one of JAX, TensorFlow, PyTorch (pip install jax)."
             )
         os.environ["KERAS_BACKEND"] = chosen
+        _SETTLED_HERE.add(chosen)
     if chosen not in BACKENDS:
         raise ConfigurationError(
             f"KERAS_BACKEND is {chosen!r}; Hansa trains on {', '.join(BACKENDS)}. Set it to one of these."
@@ -41,6 +43,11 @@ def choose_backend() -> str:
     if importlib.util.find_spec(chosen) is None:
         raise MissingExtraError(f"KERAS_BACKEND={chosen}", chosen, chosen)
     return chosen
+
+
+def user_chose() -> bool:
+    """Return whether KERAS_BACKEND was set by someone else than `choose_backend`."""
+    return os.environ.get("KERAS_BACKEND") not in {None, *_SETTLED_HERE}
 
 
 def backend_version(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,9 +11,11 @@ import keras
 import numpy as np
 
 from hansa.bridge import model as bridge
-from hansa.types import Array, Examples, LocalTask, Metrics, map_arrays
+from hansa.bridge.padding import pads
+from hansa.types import Array, Examples, LocalTask, Metrics
 
 State = dict[str, list[Any]]
+Batch = tuple[Any, Any, Any, Any]
 
 
 class Program:
@@ -21,189 +23,240 @@ class Program:
 
     The model's variables are inputs and outputs of pure functions (`keras.StatelessScope`); the
     model object itself is never changed. Every batch has the same shape: a short one is filled
-    with rows of weight zero where that changes nothing (see `bridge.model.pads`), so that clients
-    of different sizes share one compiled step.
+    with rows of weight zero where that changes nothing (see `hansa.bridge.padding`), so that
+    clients of different sizes share one compiled step.
     """
 
-    def __init__(self, model: Any, *, outputs: int) -> None:
+    def __init__(self, model: Any, *, outputs: list[tuple[int, ...]]) -> None:
         """Prepare the steps; nothing is compiled before the first batch.
 
         Args:
             model: A compiled, built `keras.Model` (see `bridge.model.complete`).
-            outputs: Number of outputs of the model.
+            outputs: Shape of one row of each output.
         """
         self.model = model
-        self.pads = bridge.pads(model, outputs)
+        self.pads_training = pads(model, outputs, training=True)
+        self.pads_evaluation = pads(model, outputs, training=False)
         self._weights = bridge.weight_variables(model)
         self._seeds = bridge.seed_variables(model)
+        self._rate = bridge.learning_rate_variable(model.optimizer)
         self._variables = {
             "trainable": list(model.trainable_variables),
             "fixed": list(model.non_trainable_variables),
             "optimizer": list(model.optimizer.variables),
             "metrics": list(model.metrics_variables),
         }
-        self._initial = {name: [np.asarray(v.value) for v in vs] for name, vs in self._variables.items()}
+        self._initial = {name: [v.value for v in vs] for name, vs in self._variables.items()}
+        self._whole = np.ones(0, np.float32)
+        self._begin = jax.jit(self._first_state)
+        self._end = jax.jit(self._final_values)
         self._steps: dict[Any, Any] = {}
 
     def initial(self) -> list[Array]:
-        """Return the model's initial weights in the layout's order."""
+        """Return the weights that the model object holds, in the layout's order."""
         return [np.asarray(v.value) for v in self._weights]
 
-    def train(self, arrays: Sequence[Array], control: Sequence[Array], examples: Examples, task: LocalTask) -> Any:
+    def train(
+        self, arrays: Sequence[Array], control: Sequence[Array], examples: Examples, task: LocalTask
+    ) -> tuple[list[Array], int, float, Metrics]:
         """Run the task's minibatches from these weights.
 
         Returns:
             The arrays after training (or start minus mean gradient), number of steps, learning
             rate at the end, and metrics.
         """
-        rate = bridge.learning_rate_variable(self.model.optimizer)
         bridge.check_learning_rate(self.model.optimizer, task.learning_rate)
-        state = self._state(arrays, task.seed)
-        if task.learning_rate is not None:
-            position = next(i for i, v in enumerate(self._variables["optimizer"]) if v is rate)
-            state["optimizer"][position] = jnp.asarray(task.learning_rate, state["optimizer"][position].dtype)
-        sums = (jnp.zeros(()), jnp.zeros(()))
+        state, sums = self._start(arrays, task.seed, task.learning_rate)
         extra = self._correction(arrays, control, task)
-        if task.kind == "gradient":
-            extra = [jnp.zeros_like(v) for v in state["trainable"]]
+        step = self._step(task.kind, task.correct)
         steps = 0
         for rows in task.batches:
-            batch = self._batch(examples, rows, task.batch_size)
-            if task.kind == "gradient":
-                state, sums, extra = self._step("gradient", None)(state, sums, extra, batch)
-            else:
-                state, sums = self._step("train", task.correct)(state, sums, extra, batch)
+            batch = self._batch(examples, rows, task.batch_size, pads=self.pads_training)
+            state, sums, extra = step(state, sums, extra, batch)
             steps += 1
+        weights, rate, results = self._end(state, sums)
+        weights = [np.asarray(w) for w in weights]
         if task.kind == "gradient":
-            count = jnp.maximum(sums[1], 1.0)
-            state["trainable"] = [v - g / count for v, g in zip(state["trainable"], extra, strict=True)]
-        values = self._by_variable(state)
-        final_rate = float(np.asarray(values[id(rate)])) if rate is not None else self._scheduled_rate(state)
-        return [np.asarray(values[id(v)]) for v in self._weights], steps, final_rate, self._results(state, sums)
+            weights = self._minus_gradient(arrays, weights, extra, rows=max(float(sums[1]), 1.0))
+        return weights, steps, float(rate), _numbers(results)
 
     def evaluate(self, arrays: Sequence[Array], examples: Examples, batch_size: int) -> Metrics:
         """Return loss and metrics of these weights on the examples, in inference mode."""
-        state, sums = self._state(arrays, 0), (jnp.zeros(()), jnp.zeros(()))
+        state, sums = self._start(arrays, 0, None)
+        step = self._step("evaluate", None)
         for first in range(0, len(examples), batch_size):
             rows = np.arange(first, min(first + batch_size, len(examples)))
-            state, sums = self._step("evaluate", None)(state, sums, self._batch(examples, rows, batch_size))
-        return self._results(state, sums)
+            batch = self._batch(examples, rows, batch_size, pads=self.pads_evaluation)
+            state, sums, _ = step(state, sums, None, batch)
+        return _numbers(self._end(state, sums)[2])
 
-    def _state(self, arrays: Sequence[Array], seed: int) -> State:
-        values = {id(v): a for v, a in zip(self._weights, arrays, strict=True)}
-        for position, v in enumerate(self._seeds):
-            values[id(v)] = np.array([seed, position], dtype=str(v.dtype))
-        return {
-            name: [jnp.array(values.get(id(v), start)) for v, start in zip(vs, self._initial[name], strict=True)]
-            for name, vs in self._variables.items()
-        }
+    def _start(self, arrays: Sequence[Array], seed: int, rate: float | None) -> tuple[State, Any]:
+        seeds = [np.array([seed, position], dtype=str(v.dtype)) for position, v in enumerate(self._seeds)]
+        given = None if rate is None else np.float32(rate)
+        return self._begin(self._initial, list(arrays), seeds, given)
 
-    def _batch(self, examples: Examples, rows: Array, size: int) -> tuple[Any, Any, Any, Any]:
-        if not self.pads:
+    def _batch(self, examples: Examples, rows: Array, size: int, *, pads: bool) -> Batch:
+        if not pads:
             return (*bridge.batch_of(examples, rows), None)
+        if len(rows) == size:
+            if len(self._whole) != size:
+                self._whole = np.ones(size, np.float32)
+            return (*bridge.batch_of(examples, rows), self._whole)
+        filled = np.full(size, rows[0])
+        filled[: len(rows)] = rows
         mask = np.zeros(size, np.float32)
         mask[: len(rows)] = 1.0
-        if len(rows) < size:
-            rows = np.concatenate([rows, np.full(size - len(rows), rows[0])])
-        return (*bridge.batch_of(examples, rows), mask)
+        return (*bridge.batch_of(examples, filled), mask)
 
     def _correction(self, arrays: Sequence[Array], control: Sequence[Array], task: LocalTask) -> Any:
+        """Return what a step needs beside state and batch: start and control, or the sum of gradients."""
+        trainable = self._variables["trainable"]
+        if task.kind == "gradient":
+            return [jnp.zeros(v.shape, jnp.float32) for v in trainable]
         if task.correct is None:
             return None
         bridge.check_correction(self.model.optimizer)
         starts = {id(v): a for v, a in zip(self._weights, arrays, strict=True)}
         controls = {id(v): a for v, a in zip(self._weights, control, strict=False)}
-        trainable = self._variables["trainable"]
         return (
-            [jnp.asarray(starts[id(v)]) for v in trainable],
-            [jnp.asarray(controls[id(v)]) if controls else jnp.zeros(()) for v in trainable],
+            [jnp.array(starts[id(v)], str(v.dtype)) for v in trainable],
+            [jnp.array(controls[id(v)] if controls else 0, str(v.dtype)) for v in trainable],
         )
 
-    def _step(self, kind: str, correct: Any) -> Any:
+    def _minus_gradient(
+        self, arrays: Sequence[Array], weights: list[Array], totals: list[Any], *, rows: float
+    ) -> list[Array]:
+        """Return float32 start weights minus the mean gradient; other weights as they became."""
+        gradients = {
+            id(v): np.asarray(t) / rows for v, t in zip(self._variables["trainable"], totals, strict=True)
+        }
+        return [
+            start - gradients[id(v)] if id(v) in gradients else weight
+            for v, start, weight in zip(self._weights, arrays, weights, strict=True)
+        ]
+
+    # ------------------------------------------------------------------ compiled
+
+    def _step(self, kind: str, correct: Any) -> Callable[..., Any]:
         if (kind, correct) not in self._steps:
-            build = {"train": self._train_step, "gradient": self._gradient_step, "evaluate": self._evaluate_step}
-            self._steps[kind, correct] = jax.jit(build[kind](correct), donate_argnums=(0, 1))
+            step = {
+                "train": self._train_step,
+                "gradient": self._gradient_step,
+                "evaluate": self._evaluate_step,
+            }
+            # Gradient totals are carried from step to step; start and control are used again.
+            donated = (0, 1, 2) if kind == "gradient" else (0, 1)
+            self._steps[kind, correct] = jax.jit(step[kind](correct), donate_argnums=donated)
         return self._steps[kind, correct]
 
     def _train_step(self, correct: Any) -> Any:
         optimizer = self.model.optimizer
 
-        def step(state: State, sums: Any, extra: Any, batch: Any) -> Any:
-            (_, (loss, rows, state)), grads = self._gradients(state, batch)
+        def step(state: State, sums: Any, extra: Any, batch: Batch) -> Any:
+            (_, (sums, state)), grads = self._gradients(state, sums, batch, scale=True)
+            weights = state["trainable"]
             if correct is not None:
-                grads = [
-                    correct(g, v, s, c)
-                    for g, v, s, c in zip(grads, state["trainable"], *extra, strict=True)
-                ]
-            state["trainable"], state["optimizer"] = optimizer.stateless_apply(
-                state["optimizer"], grads, state["trainable"]
+                grads = [correct(g, v, s, c) for g, v, s, c in zip(grads, weights, *extra, strict=True)]
+            weights, slots = optimizer.stateless_apply(state["optimizer"], grads, weights)
+            return (
+                {**state, "trainable": weights, "optimizer": slots},
+                sums,
+                None if correct is None else extra,
             )
-            return state, (sums[0] + loss * rows, sums[1] + rows)
 
         return step
 
     def _gradient_step(self, _: Any) -> Any:
-        def step(state: State, sums: Any, total: Any, batch: Any) -> Any:
-            (_, (loss, rows, state)), grads = self._gradients(state, batch)
-            total = [t + g * rows for t, g in zip(total, grads, strict=True)]
-            return state, (sums[0] + loss * rows, sums[1] + rows), total
+        def step(state: State, sums: Any, totals: Any, batch: Batch) -> Any:
+            (_, (new, state)), grads = self._gradients(state, sums, batch, scale=False)
+            rows = new[1] - sums[1]
+            return state, new, [t + g.astype(t.dtype) * rows for t, g in zip(totals, grads, strict=True)]
 
         return step
 
     def _evaluate_step(self, _: Any) -> Any:
-        def step(state: State, sums: Any, batch: Any) -> Any:
-            _, (loss, rows, state) = self._forward(state["trainable"], state, batch, training=False)
-            return state, (sums[0] + loss * rows, sums[1] + rows)
+        def step(state: State, sums: Any, _: Any, batch: Batch) -> Any:
+            _, (sums, state) = self._forward(state["trainable"], state, sums, batch, training=False)
+            return state, sums, None
 
         return step
 
-    def _gradients(self, state: State, batch: Any) -> Any:
+    def _gradients(self, state: State, sums: Any, batch: Batch, *, scale: bool) -> Any:
         def loss_of(trainable: list[Any]) -> Any:
-            return self._forward(trainable, state, batch, training=True)
+            return self._forward(trainable, state, sums, batch, training=True, scale=scale)
 
         return jax.value_and_grad(loss_of, has_aux=True)(state["trainable"])
 
-    def _forward(self, trainable: list[Any], state: State, batch: Any, *, training: bool) -> Any:
-        """Return the scaled loss, and as auxiliary values loss, rows and the new state."""
-        x, y, weight, mask = map_arrays_or_none(batch)
+    def _forward(
+        self,
+        trainable: list[Any],
+        state: State,
+        sums: Any,
+        batch: Batch,
+        *,
+        training: bool,
+        scale: bool = False,
+    ) -> Any:
+        """Return the loss to differentiate, and as auxiliary values the new sums and state."""
+        x, y, weight, mask = jax.tree.map(jnp.asarray, batch)
         now = {**state, "trainable": trainable}
-        mapping = [(v, a) for name, vs in self._variables.items() for v, a in zip(vs, now[name], strict=True)]
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        with keras.StatelessScope(state_mapping=self._mapping(now), collect_losses=True) as scope:
             y_pred = self.model(x, training=training)
-            rows, loss_weight = jnp.float32(bridge.row_count(x)), weight
+            rows, loss_weight = jnp.float32(len(jax.tree.leaves(x)[0])), weight
             if mask is not None:
                 # A mean over the padded batch becomes the mean over its real rows.
                 rows = mask.sum()
-                loss_weight = mask * (mask.shape[0] / rows)
+                loss_weight = mask * (len(mask) / rows)
                 loss_weight = loss_weight if weight is None else weight * loss_weight
             loss = bridge.compute_loss(self.model, x, y, y_pred, loss_weight, training=training)
-            bridge.update_metrics(self.model, x, y, y_pred, weight, mask)
-            scaled = self.model.optimizer.scale_loss(loss) if training else loss
+            if mask is None:
+                bridge.update_metrics(self.model, x, y, y_pred, weight)
+            else:
+                bridge.update_padded_metrics(self.model, y, y_pred, weight, mask)
+            scaled = self.model.optimizer.scale_loss(loss) if scale else loss
+        sums = (sums[0] + loss.astype("float32") * rows, sums[1] + rows)
+        return scaled, (sums, {**self._read(scope, now), "trainable": trainable})
+
+    def _first_state(self, initial: State, arrays: list[Any], seeds: list[Any], rate: Any) -> Any:
+        """Return the state before the first step, and sums of zero: loss times rows, and rows."""
+        values = {id(v): a for v, a in zip((*self._weights, *self._seeds), (*arrays, *seeds), strict=True)}
+        if rate is not None:
+            values[id(self._rate)] = rate
+        # Copies: a step may overwrite its state, and the initial values are used again.
+        state = {
+            name: [
+                jnp.array(values.get(id(v), a), str(v.dtype), copy=True)
+                for v, a in zip(vs, initial[name], strict=True)
+            ]
+            for name, vs in self._variables.items()
+        }
+        return state, (jnp.zeros(()), jnp.zeros(()))
+
+    def _final_values(self, state: State, sums: Any) -> Any:
+        """Return weights, learning rate, and loss and metrics."""
+        optimizer = self.model.optimizer
+        with keras.StatelessScope(state_mapping=self._mapping(state)) as scope:
+            results = {"loss": sums[0] / jnp.maximum(sums[1], 1.0), **bridge.metric_tensors(self.model)}
+            if bridge.averages_weights(optimizer):
+                optimizer.finalize_variable_values(self._variables["trainable"])
+            rate = jnp.asarray(optimizer.learning_rate)
+        state = self._read(scope, state)
+        values = {
+            id(v): a for name, vs in self._variables.items() for v, a in zip(vs, state[name], strict=True)
+        }
+        return [values[id(v)] for v in self._weights], rate, results
+
+    def _mapping(self, state: State) -> list[tuple[Any, Any]]:
+        return [(v, a) for name, vs in self._variables.items() for v, a in zip(vs, state[name], strict=True)]
+
+    def _read(self, scope: Any, state: State) -> State:
+        """Return what the variables hold at the end of a scope that began with this state."""
         new = {name: [scope.get_current_value(v) for v in vs] for name, vs in self._variables.items()}
-        kept = {name: [o if n is None else n for o, n in zip(now[name], new[name], strict=True)] for name in new}
-        return scaled, (loss, rows, {**kept, "trainable": trainable})
-
-    def _by_variable(self, state: State) -> dict[int, Any]:
-        return {id(v): a for name, vs in self._variables.items() for v, a in zip(vs, state[name], strict=True)}
-
-    def _scheduled_rate(self, state: State) -> float:
-        mapping = list(zip(self._variables["optimizer"], state["optimizer"], strict=True))
-        with keras.StatelessScope(state_mapping=mapping):
-            return float(np.asarray(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
-
-    def _results(self, state: State, sums: Any) -> Metrics:
-        loss = float(sums[0] / jnp.maximum(sums[1], 1.0))
-        mapping = list(zip(self._variables["metrics"], state["metrics"], strict=True))
-        with keras.StatelessScope(state_mapping=mapping):
-            return {"loss": loss, **bridge.metric_results(self.model)}
+        return {
+            name: [old if a is None else a for old, a in zip(state[name], new[name], strict=True)]
+            for name in new
+        }
 
 
-def map_arrays_or_none(batch: Any) -> tuple[Any, Any, Any, Any]:
-    """Return a batch as JAX arrays; absent weights and masks stay None."""
-    x, y, weight, mask = batch
-    return (
-        map_arrays(x, jnp.asarray),
-        map_arrays(y, jnp.asarray),
-        None if weight is None else jnp.asarray(weight),
-        None if mask is None else jnp.asarray(mask),
-    )
+def _numbers(results: dict[str, Any]) -> Metrics:
+    return {name: float(np.mean(np.asarray(value))) for name, value in results.items()}

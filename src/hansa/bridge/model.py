@@ -9,17 +9,18 @@ from __future__ import annotations
 import contextlib
 import inspect
 import random
+import re
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
+from hansa.bridge.padding import flat_losses, loss_name
 from hansa.errors import ConfigurationError
 from hansa.tree import Entry, Layout
-from hansa.types import Array, Examples, first_array, map_arrays
-
-_MEAN_REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+from hansa.types import Array, Examples, map_arrays
 
 
 @contextlib.contextmanager
@@ -48,6 +49,16 @@ def build(model_function: Callable[[], Any], seed: int) -> Any:
             f"model must be a function of no arguments that returns a compiled keras.Model, got "
             f"{type(model_function).__name__}. Write: def build(): ...; return model  and pass model=build."
         )
+    try:
+        inspect.signature(model_function).bind()
+    except TypeError as error:
+        name = getattr(model_function, "__name__", repr(model_function))
+        raise ConfigurationError(
+            f"model must be a function of no arguments, but {name} cannot be called without any ({error}). "
+            "Bind them: model=lambda: build(units=8)."
+        ) from error
+    except ValueError:
+        pass  # some built-in callables have no signature; calling them tells
     with seeded(seed):
         model = model_function()
     if not isinstance(model, keras.Model):
@@ -58,16 +69,23 @@ def build(model_function: Callable[[], Any], seed: int) -> Any:
         raise ConfigurationError(
             "the model is not compiled. Call model.compile(optimizer=..., loss=...) in the model function."
         )
-    if type(model).train_step is not keras.Model.train_step:
-        raise ConfigurationError(
-            f"{type(model).__name__} overrides train_step, which Hansa replaces by its own compiled step. "
-            "Override compute_loss instead, or bring the model in as a Learner."
-        )
+    for step in ("train_step", "test_step"):
+        if step in vars(model) or getattr(type(model), step) is not getattr(keras.Model, step):
+            raise ConfigurationError(
+                f"{type(model).__name__} overrides {step}, which Hansa replaces by its own compiled step. "
+                "Override compute_loss instead, or bring the model in as a Learner."
+            )
+    for layer in model._flatten_layers(include_self=False):
+        if getattr(layer, "stateful", False) and isinstance(layer, keras.layers.RNN):
+            raise ConfigurationError(
+                f"layer {layer.name!r} is stateful: it would carry one batch's state into the next, and one "
+                "client's into another's. Build it with stateful=False."
+            )
     return model
 
 
 def complete(model: Any, examples: Examples, seed: int) -> list[tuple[int, ...]]:
-    """Create every variable of the model, its optimizer and its metrics from two rows of data.
+    """Create every variable of the model, its optimizer and its metrics from a few rows of data.
 
     Returns:
         The shape of one row of each output.
@@ -75,25 +93,45 @@ def complete(model: Any, examples: Examples, seed: int) -> list[tuple[int, ...]]
     Raises:
         ConfigurationError: If the model cannot take the data, or the loss cannot take the labels.
     """
-    rows = examples.take(np.arange(min(2, len(examples))))
-    shapes = map_arrays(rows.x, lambda a: (a.shape[1:], str(a.dtype)))
     try:
-        with seeded(seed):
-            x, y = map_arrays(rows.x, keras.ops.convert_to_tensor), map_arrays(rows.y, keras.ops.convert_to_tensor)
-            y_pred = model(x, training=False)
-            compute_loss(model, x, y, y_pred, None, training=False)
-            model.compute_metrics(x, y, y_pred, None)
+        with seeded(seed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # metrics may find fault with two rows
+            outputs = _probe(model, examples.take(np.arange(2) % len(examples)))
+            if any(2 in shape for shape in outputs):
+                # As many rows as outputs would hide labels of the wrong shape behind broadcasting.
+                _probe(model, examples.take(np.arange(5) % len(examples)))
             model.optimizer.build(model.trainable_variables)
             model.reset_metrics()
     except Exception as error:
+        one = examples.take(np.arange(1))
+        told = str(error).strip().splitlines()
         raise ConfigurationError(
-            f"the model does not match the data: features of one row are {shapes}, labels are "
-            f"{map_arrays(rows.y, lambda a: (a.shape[1:], str(a.dtype)))}. Keras said: "
-            f"{str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+            f"the model does not match the data: features of one row are {_shapes(one.x)}, labels are "
+            f"{_shapes(one.y)}. Keras said: {told[0] if told else type(error).__name__}"
         ) from error
     if not model.trainable_variables:
         raise ConfigurationError("the model has no trainable weights; there is nothing to train.")
+    return outputs
+
+
+def _probe(model: Any, rows: Examples) -> list[tuple[int, ...]]:
+    """Run forward pass, loss and metrics once and leave the model's state as it was."""
+    x, y = (map_arrays(part, keras.ops.convert_to_tensor) for part in (rows.x, rows.y))
+    if not all(layer.built for layer in model._flatten_layers()):
+        # A model that cannot be traced with symbols is created by the eager call below.
+        with contextlib.suppress(Exception):
+            model._symbolic_build(data_batch=(x, y, None))
+    before = [(v, keras.ops.copy(v.value)) for v in model.non_trainable_variables]
+    y_pred = model(x, training=False)
+    compute_loss(model, x, y, y_pred, None, training=False)
+    model.compute_metrics(x, y, y_pred, None)
+    for variable, value in before:
+        variable.assign(value)
     return [tuple(output.shape[1:]) for output in keras.tree.flatten(y_pred)]
+
+
+def _shapes(tree: Any) -> Any:
+    return map_arrays(tree, lambda a: (a.shape[1:], str(a.dtype)))
 
 
 def check_labels(
@@ -103,15 +141,20 @@ def check_labels(
 
     Only the losses whose labels have a known range are checked.
     """
-    if label_range is None or len(outputs) != 1 or not outputs[0]:
+    losses = flat_losses(model)
+    if label_range is None or len(outputs) != 1 or len(losses) != 1 or not outputs[0]:
         return None
     low, high = label_range
-    name = _loss_name(model)
-    units = outputs[0][-1]
-    if name == "sparse_categorical_crossentropy" and units and (low < 0 or high >= units or high % 1):
-        return f"labels from {low:g} to {high:g} for a model with {units} classes; they must be 0 to {units - 1}"
-    if name == "binary_crossentropy" and (low < 0 or high > 1):
-        return f"labels from {low:g} to {high:g} for binary cross-entropy; they must be 0 or 1"
+    name, units = loss_name(losses[0]), outputs[0][-1]
+    told = f"labels from {low:g} to {high:g}"
+    settings = getattr(losses[0], "_fn_kwargs", {})
+    if name == "sparse_categorical_crossentropy" and settings.get("ignore_class") is None:
+        if low < 0 or high >= units or low % 1 or high % 1:
+            return (
+                f"{told} for a model with {units} classes; they must be whole numbers from 0 to {units - 1}"
+            )
+    elif name.startswith("binary_") and (low < 0 or high > 1):
+        return f"{told} for binary cross-entropy; they must be 0 or 1"
     return None
 
 
@@ -125,19 +168,27 @@ def seed_variables(model: Any) -> list[Any]:
     return [v for v in model.variables if v.path.endswith("seed_generator_state")]
 
 
+def state_variables(model: Any) -> list[Any]:
+    """Return what else changes in training and never travels: counters and the like, not metrics."""
+    known = {id(v) for v in (*weight_variables(model), *seed_variables(model))}
+    return [v for v in model.non_trainable_variables if id(v) not in known]
+
+
 def layout_of(model: Any) -> Layout:
-    """Return the layout of the model's travelling weights."""
+    """Return the layout of the model's travelling weights. Names do not depend on what was built before."""
     owners = {
-        id(variable): type(layer).__name__
+        id(variable): _kind(layer)
         for layer in model._flatten_layers(include_self=False)
         for variable in (*layer._trainable_variables, *layer._non_trainable_variables)
     }
     entries = []
     for position, variable in enumerate(weight_variables(model)):
         owner = owners.get(id(variable), "")
+        # Keras numbers variables without a name in the order of their creation in the process.
+        name = re.sub(r"^variable(_\d+)?$", "variable", variable.name)
         entries.append(
             Entry(
-                name="/".join(filter(None, (str(position), owner, variable.name))),
+                name="/".join(filter(None, (str(position), owner, name))),
                 shape=tuple(variable.shape),
                 dtype=str(variable.dtype),
                 trainable=bool(variable.trainable),
@@ -147,41 +198,28 @@ def layout_of(model: Any) -> Layout:
     return Layout(tuple(entries))
 
 
-def pads(model: Any, outputs: int) -> bool:
-    """Whether a short batch may be filled with rows of weight zero without changing the result.
-
-    True for models whose rows do not influence one another and whose loss is a mean over
-    rows. Others (batch normalisation, masks, add_loss, several outputs, overridden
-    compute_loss) run short batches at their exact size.
-    """
-    layers = list(model._flatten_layers(include_self=True))
-    mixes = any(isinstance(layer, (keras.layers.BatchNormalization, keras.layers.Masking)) for layer in layers)
-    masks = any(getattr(layer, "mask_zero", False) for layer in layers)
-    regularised = sum(v.regularizer is not None for v in model.trainable_weights)
-    adds = any(getattr(layer, "activity_regularizer", None) for layer in layers) or len(model.losses) > regularised
-    own = (
-        type(model).compute_loss is not keras.Model.compute_loss
-        or type(model).compute_metrics is not keras.Model.compute_metrics
-    )
-    reduction = getattr(model.loss, "reduction", "sum_over_batch_size")
-    return not (mixes or masks or adds or own) and outputs == 1 and reduction in _MEAN_REDUCTIONS
+def _kind(layer: Any) -> str:
+    """Return a layer's class name; kinds of batch normalization all count as that."""
+    batch_normalization = isinstance(layer, keras.layers.BatchNormalization)
+    return "BatchNormalization" if batch_normalization else type(layer).__name__
 
 
 def compute_loss(model: Any, x: Any, y: Any, y_pred: Any, weight: Any, *, training: bool) -> Any:
     """Return the model's whole loss, also where the user's compute_loss predates ``training``."""
-    if "training" in inspect.signature(model.compute_loss).parameters:
-        return model.compute_loss(x, y, y_pred, weight, training=training)
-    return model.compute_loss(x, y, y_pred, weight)
+    return model._compute_loss(x, y, y_pred, weight, training=training)
 
 
-def update_metrics(model: Any, x: Any, y: Any, y_pred: Any, weight: Any, mask: Any) -> None:
-    """Update the compiled metrics with one batch; rows where ``mask`` is 0 do not count.
-
-    ``mask`` None means that every row counts, and is Keras' own path.
-    """
-    if mask is None:
+def update_metrics(model: Any, x: Any, y: Any, y_pred: Any, weight: Any) -> None:
+    """Update the compiled metrics with one batch."""
+    if type(model).compute_metrics is not keras.Model.compute_metrics:
         model.compute_metrics(x, y, y_pred, weight)
-        return
+    elif model._compile_metrics is not None:
+        # Keras' own method would also compute every result, after every batch.
+        model._compile_metrics.update_state(y, y_pred, weight)
+
+
+def update_padded_metrics(model: Any, y: Any, y_pred: Any, weight: Any, mask: Any) -> None:
+    """Update the compiled metrics of a model with one output; rows where ``mask`` is 0 do not count."""
     compiled = model._compile_metrics
     if compiled is None:
         return
@@ -193,16 +231,32 @@ def update_metrics(model: Any, x: Any, y: Any, y_pred: Any, weight: Any, mask: A
                 metric.update_state(label, output, rows)
 
 
-def metric_results(model: Any) -> dict[str, float]:
+def metric_tensors(model: Any) -> dict[str, Any]:
     """Return the compiled metrics' current values by log name, without the loss."""
     results = {k: v for k, v in model.get_metrics_result().items() if k != "loss"}
-    return {name: float(np.asarray(keras.ops.convert_to_numpy(value)).mean()) for name, value in results.items()}
+    return {name: keras.ops.convert_to_tensor(value) for name, value in results.items()}
 
 
 def learning_rate_variable(optimizer: Any) -> Any | None:
     """Return the optimizer's learning-rate variable, or None if a schedule sets the rate."""
-    rate = getattr(optimizer, "_learning_rate", None)
+    rate = getattr(getattr(optimizer, "inner_optimizer", optimizer), "_learning_rate", None)
     return rate if isinstance(rate, keras.Variable) else None
+
+
+def is_plain_sgd(model: Any) -> bool:
+    """Whether a step is the weight minus a constant learning rate times the gradient, and nothing else."""
+    optimizer = model.optimizer
+    settings = (
+        *("momentum", "nesterov", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema"),
+        "gradient_accumulation_steps",
+    )
+    return (
+        isinstance(optimizer, keras.optimizers.SGD)
+        and type(optimizer).__module__.startswith("keras.")
+        and not any(getattr(optimizer, setting, None) for setting in settings)
+        and learning_rate_variable(optimizer) is not None
+        and all(v.constraint is None for v in model.trainable_variables)
+    )
 
 
 def check_learning_rate(optimizer: Any, rate: float | None) -> None:
@@ -216,25 +270,21 @@ def check_learning_rate(optimizer: Any, rate: float | None) -> None:
 
 def check_correction(optimizer: Any) -> None:
     """Raise `ConfigurationError` where a corrected gradient would be scaled wrongly."""
-    if optimizer.loss_scale_factor is not None or isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+    loss_scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    if optimizer.loss_scale_factor is not None or loss_scaling:
         raise ConfigurationError(
-            "this algorithm corrects gradients (FedProx, SCAFFOLD), which a loss-scaling optimizer would scale "
-            "wrongly. Compile the model without loss scaling."
+            "this algorithm corrects gradients (FedProx, SCAFFOLD), which a loss-scaling optimizer would "
+            "scale wrongly. Compile the model without loss scaling: auto_scale_loss=False and no "
+            "loss_scale_factor."
         )
+
+
+def averages_weights(optimizer: Any) -> bool:
+    """Whether training ends with the weights' moving average in their place, as in `keras.Model.fit`."""
+    return bool(getattr(getattr(optimizer, "inner_optimizer", optimizer), "use_ema", False))
 
 
 def batch_of(examples: Examples, rows: Array) -> tuple[Any, Any, Array | None]:
     """Return features, labels and sample weights of these rows."""
     weight = None if examples.sample_weight is None else examples.sample_weight[rows]
     return map_arrays(examples.x, lambda a: a[rows]), map_arrays(examples.y, lambda a: a[rows]), weight
-
-
-def row_count(tree: Any) -> int:
-    """Return the number of rows of a batch."""
-    return int(first_array(tree).shape[0])
-
-
-def _loss_name(model: Any) -> str:
-    loss = model.loss
-    name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
-    return str(name)

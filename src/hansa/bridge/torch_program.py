@@ -16,27 +16,27 @@ from hansa.types import Array, Examples, LocalTask, Metrics, map_arrays
 class Program:
     """The steps of one model, run eagerly: nothing is compiled, so sizes do not matter."""
 
-    pads = False
-
-    def __init__(self, model: Any, *, outputs: int) -> None:
+    def __init__(self, model: Any, *, outputs: list[tuple[int, ...]]) -> None:  # noqa: ARG002
         """Prepare the steps.
 
         Args:
             model: A compiled, built `keras.Model` (see `bridge.model.complete`).
-            outputs: Number of outputs of the model.
+            outputs: Shape of one row of each output.
         """
-        del outputs
         self.model = model
         self._weights = bridge.weight_variables(model)
         self._seeds = bridge.seed_variables(model)
         self._trainable = list(model.trainable_variables)
-        self._starts = [(v, _numpy(v.value)) for v in model.optimizer.variables]
+        slots = (*bridge.state_variables(model), *model.optimizer.variables)
+        self._starts = [(v, v.value.detach().clone()) for v in slots]
 
     def initial(self) -> list[Array]:
-        """Return the model's initial weights in the layout's order."""
+        """Return the weights that the model object holds, in the layout's order."""
         return [_numpy(v.value) for v in self._weights]
 
-    def train(self, arrays: Sequence[Array], control: Sequence[Array], examples: Examples, task: LocalTask) -> Any:
+    def train(
+        self, arrays: Sequence[Array], control: Sequence[Array], examples: Examples, task: LocalTask
+    ) -> tuple[list[Array], int, float, Metrics]:
         """Run the task's minibatches from these weights.
 
         Returns:
@@ -46,37 +46,28 @@ class Program:
         optimizer = self.model.optimizer
         bridge.check_learning_rate(optimizer, task.learning_rate)
         self._load(arrays, task.seed)
-        for variable, start in self._starts:
-            variable.assign(start)
         if task.learning_rate is not None:
             optimizer.learning_rate = task.learning_rate
-        starts, controls = self._correction(arrays, control, task)
-        totals = [torch.zeros_like(v.value) for v in self._trainable] if task.kind == "gradient" else []
-        sums, steps = [0.0, 0.0], 0
-        for rows in task.batches:
-            grads = self._gradients(examples, rows, sums)
-            with torch.no_grad():
-                if task.kind == "gradient":
-                    for total, grad in zip(totals, grads, strict=True):
-                        total += grad * len(rows)
-                else:
-                    if task.correct is not None:
-                        values = [v.value for v in self._trainable]
-                        grads = [
-                            task.correct(g, v, s, c)
-                            for g, v, s, c in zip(grads, values, starts, controls, strict=True)
-                        ]
-                    optimizer.apply(grads, self._trainable)
-            steps += 1
-        for variable, total in zip(self._trainable, totals, strict=False):
-            variable.assign(variable.value.detach() - total / max(sums[1], 1.0))
-        rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-        return self.initial(), steps, rate, self._results(sums)
+        extra = self._correction(arrays, control, task)
+        sums, steps = [torch.zeros(()), 0], 0
+        # Keras draws a Dropout layer's noise from PyTorch's own generator if the layer has no seed.
+        with torch.random.fork_rng():
+            torch.manual_seed(task.seed)
+            if task.kind == "gradient":
+                weights, steps = self._mean_gradient(arrays, examples, task, sums)
+            else:
+                for rows in task.batches:
+                    self._train_step(examples, rows, sums, task.correct, extra)
+                    steps += 1
+                if bridge.averages_weights(optimizer):
+                    optimizer.finalize_variable_values(self._trainable)
+                weights = self.initial()
+        return weights, steps, _number(optimizer.learning_rate), self._results(sums)
 
     def evaluate(self, arrays: Sequence[Array], examples: Examples, batch_size: int) -> Metrics:
         """Return loss and metrics of these weights on the examples, in inference mode."""
         self._load(arrays, 0)
-        sums = [0.0, 0.0]
+        sums = [torch.zeros(()), 0]
         with torch.no_grad():
             for first in range(0, len(examples), batch_size):
                 rows = np.arange(first, min(first + batch_size, len(examples)))
@@ -88,38 +79,69 @@ class Program:
             variable.assign(np.array(array))
         for position, variable in enumerate(self._seeds):
             variable.assign(np.array([seed, position], dtype=str(variable.dtype)))
+        for variable, start in self._starts:
+            variable.assign(start)
         self.model.reset_metrics()
 
     def _correction(self, arrays: Sequence[Array], control: Sequence[Array], task: LocalTask) -> Any:
         if task.correct is None:
-            return [], []
+            return ()
         bridge.check_correction(self.model.optimizer)
         starts = {id(v): a for v, a in zip(self._weights, arrays, strict=True)}
         controls = {id(v): a for v, a in zip(self._weights, control, strict=False)}
+        zero = np.float32(0)
         return (
-            [_tensor(starts[id(v)]) for v in self._trainable],
-            [_tensor(controls[id(v)]) if controls else _tensor(np.float32(0)) for v in self._trainable],
+            [_tensor(starts[id(v)]).to(v.value.dtype) for v in self._trainable],
+            [_tensor(controls[id(v)] if controls else zero).to(v.value.dtype) for v in self._trainable],
         )
 
-    def _gradients(self, examples: Examples, rows: Array, sums: list[float]) -> list[Any]:
-        loss = self.model.optimizer.scale_loss(self._forward(examples, rows, sums, training=True))
+    def _train_step(self, examples: Examples, rows: Array, sums: list[Any], correct: Any, extra: Any) -> None:
+        grads = self._gradients(examples, rows, sums, scale=True)
+        with torch.no_grad():
+            if correct is not None:
+                values = [v.value for v in self._trainable]
+                grads = [correct(g, v, s, c) for g, v, s, c in zip(grads, values, *extra, strict=True)]
+            self.model.optimizer.apply(grads, self._trainable)
+
+    def _mean_gradient(
+        self, arrays: Sequence[Array], examples: Examples, task: LocalTask, sums: list[Any]
+    ) -> tuple[list[Array], int]:
+        """Return float32 start weights minus the mean gradient; other weights as they became."""
+        totals = {id(v): np.zeros(tuple(v.shape), np.float32) for v in self._trainable}
+        steps = 0
+        for rows in task.batches:
+            grads = self._gradients(examples, rows, sums, scale=False)
+            for variable, grad in zip(self._trainable, grads, strict=True):
+                totals[id(variable)] += _numpy(grad).astype(np.float32) * len(rows)
+            steps += 1
+        weights = [
+            start - totals[id(v)] / max(sums[1], 1) if id(v) in totals else weight
+            for v, start, weight in zip(self._weights, arrays, self.initial(), strict=True)
+        ]
+        return weights, steps
+
+    def _gradients(self, examples: Examples, rows: Array, sums: list[Any], *, scale: bool) -> list[Any]:
+        loss = self._forward(examples, rows, sums, training=True)
+        loss = self.model.optimizer.scale_loss(loss) if scale else loss
         values = [v.value for v in self._trainable]
         grads = torch.autograd.grad(loss, values, allow_unused=True)
         return [torch.zeros_like(v) if g is None else g for g, v in zip(grads, values, strict=True)]
 
-    def _forward(self, examples: Examples, rows: Array, sums: list[float], *, training: bool) -> Any:
+    def _forward(self, examples: Examples, rows: Array, sums: list[Any], *, training: bool) -> Any:
         x, y, weight = bridge.batch_of(examples, rows)
         x, y = map_arrays(x, _tensor), map_arrays(y, _tensor)
         weight = None if weight is None else _tensor(weight)
         y_pred = self.model(x, training=training)
         loss = bridge.compute_loss(self.model, x, y, y_pred, weight, training=training)
-        sums[0] += float(loss.detach()) * len(rows)
-        sums[1] += len(rows)
-        bridge.update_metrics(self.model, x, y, y_pred, weight, None)
+        with torch.no_grad():
+            sums[0] = sums[0] + loss.detach().float().cpu() * len(rows)
+            sums[1] += len(rows)
+            bridge.update_metrics(self.model, x, y, y_pred, weight)
         return loss
 
-    def _results(self, sums: list[float]) -> Metrics:
-        return {"loss": sums[0] / max(sums[1], 1.0), **bridge.metric_results(self.model)}
+    def _results(self, sums: list[Any]) -> Metrics:
+        metrics = bridge.metric_tensors(self.model)
+        return {"loss": float(sums[0]) / max(sums[1], 1), **{name: _number(v) for name, v in metrics.items()}}
 
 
 def _tensor(array: Any) -> Any:
@@ -127,4 +149,10 @@ def _tensor(array: Any) -> Any:
 
 
 def _numpy(tensor: Any) -> Array:
-    return np.array(keras.ops.convert_to_numpy(tensor))
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy().copy()
+
+
+def _number(value: Any) -> float:
+    """Return the mean of a tensor, variable or number."""
+    return float(np.mean(_numpy(keras.ops.convert_to_tensor(value))))

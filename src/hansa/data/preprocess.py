@@ -45,10 +45,8 @@ class Transform(Protocol):
         """``"local"``: fitted on the party's own rows; ``"federated"``: on the sums of all parties."""
         ...
 
-    @property
-    def fills_missing(self) -> bool:
-        """Whether it takes NaN features and leaves none."""
-        ...
+    fills_missing: ClassVar[bool]
+    """Whether it takes NaN features and leaves none."""
 
     def summary(self, examples: Examples) -> Summary:
         """Return sums over training rows, that add up across parties if the scope is federated."""

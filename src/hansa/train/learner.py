@@ -15,13 +15,17 @@ class Learner(Protocol):
     One learner serves all clients of a process in turn, so a method must not depend on what
     was called before: everything that matters is in its arguments.
 
-    Attributes:
-        corrects_gradients: Whether `train` honours ``task.correct`` (FedProx, SCAFFOLD need it).
-        plain_sgd: Whether a step is ``w - learning_rate * gradient`` exactly (SCAFFOLD needs it).
     """
 
-    corrects_gradients: bool
-    plain_sgd: bool
+    @property
+    def corrects_gradients(self) -> bool:
+        """Whether `train` honours ``task.correct`` (FedProx, SCAFFOLD need it)."""
+        ...
+
+    @property
+    def plain_sgd(self) -> bool:
+        """Whether a step is ``w - learning_rate * gradient`` exactly (SCAFFOLD needs it)."""
+        ...
 
     def build(self, examples: Examples, seed: int) -> None:
         """Create the model's variables; ``examples`` holds a few rows that show shapes and dtypes.

@@ -1,0 +1,113 @@
+"""Whether short batches may be filled up, so that clients of different sizes share one compiled step.
+
+A filled row has weight zero. That changes nothing where rows do not influence one another, the loss
+is a mean over rows, and every metric honours weights. Code of the user's could break each of these,
+so that only what Keras itself defines is trusted; other models run short batches at their exact size
+(at most one compilation for each size up to the batch size).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+_MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+_BATCH_LOSSES = ("dice", "tversky", "circle", "ctc")
+_BATCH_LAYERS = (
+    "Masking",
+    "MixUp",
+    "CutMix",
+    "Lambda",
+    "TorchModuleWrapper",
+    "JaxLayer",
+    "FlaxLayer",
+    "TFSMLayer",
+)
+
+
+def pads(model: Any, outputs: list[tuple[int, ...]], *, training: bool) -> bool:
+    """Return whether rows of weight zero change nothing.
+
+    Args:
+        model: A compiled model with all variables created.
+        outputs: Shape of one row of each output.
+        training: In training; otherwise in evaluation, where batch normalization uses its moving statistics.
+    """
+    layers = list(model._flatten_layers(include_self=True))
+    return (
+        len(outputs) == 1
+        and len(outputs[0]) == 1
+        and all(_keeps_rows_apart(layer, training=training) for layer in layers)
+        and _is_mean(model)
+        and all(_honours_weights(metric) for metric in _compiled_metrics(model))
+    )
+
+
+def flat_losses(model: Any) -> list[Any]:
+    """Return the compiled losses, one for each output, as `keras.losses.Loss`."""
+    compiled = model._compile_loss
+    return [] if compiled is None else [entry.loss for entry in compiled._flat_losses or []]
+
+
+def loss_name(loss: Any) -> str:
+    """Return the name of the function that a loss computes, or that of its class."""
+    return str(getattr(getattr(loss, "fn", None), "__name__", type(loss).__name__))
+
+
+def _keeps_rows_apart(layer: Any, *, training: bool) -> bool:
+    if isinstance(layer, keras.Model):
+        # Operations on tensors may reduce over the batch, so that a functional model must be layers alone.
+        operations = layer.operations if hasattr(layer, "operations") else ()
+        return _comes_with_keras(layer, "models") and all(
+            isinstance(o, keras.layers.Layer) for o in operations
+        )
+    if not _comes_with_keras(layer, "layers") or type(layer).__name__ in _BATCH_LAYERS:
+        return False
+    if training and isinstance(layer, keras.layers.BatchNormalization):
+        return False
+    functions = (getattr(layer, name, None) for name in ("activation", "recurrent_activation"))
+    return (
+        all(f is None or _is_builtin(f) for f in functions)
+        and 0 not in keras.tree.flatten(getattr(layer, "axis", None))
+        and not getattr(layer, "mask_zero", False)
+        and getattr(layer, "activity_regularizer", None) is None
+    )
+
+
+def _is_mean(model: Any) -> bool:
+    losses = flat_losses(model)
+    if len(losses) != 1:
+        return False
+    loss = losses[0]
+    settings = getattr(loss, "_fn_kwargs", {})
+    return (
+        _comes_with_keras(loss, "losses")
+        and _is_builtin(getattr(loss, "fn", None))
+        and loss_name(loss) not in _BATCH_LOSSES
+        and loss.reduction in _MEANS
+        and settings.get("axis", -1) == -1
+        and settings.get("ignore_class") is None
+    )
+
+
+def _honours_weights(metric: Any) -> bool:
+    function = getattr(metric, "_fn", None)
+    return (
+        _comes_with_keras(metric, "metrics")
+        and (function is None or _is_builtin(function))
+        and not getattr(metric, "num_regressors", 0)
+    )
+
+
+def _compiled_metrics(model: Any) -> list[Any]:
+    return [] if model._compile_metrics is None else model._compile_metrics.metrics
+
+
+def _comes_with_keras(thing: Any, part: str) -> bool:
+    return type(thing).__module__.startswith(f"keras.src.{part}")
+
+
+def _is_builtin(function: Any) -> bool:
+    """Whether a function (or a callable object) is defined by Keras."""
+    return str(getattr(function, "__module__", "")).startswith("keras.")

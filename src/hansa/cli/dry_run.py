@@ -1,0 +1,99 @@
+"""``hansa run --dry-run``: what a run would send and keep. Nothing is trained or written."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from hansa.algorithms import Scaffold
+from hansa.cli.job import Job, assemble
+from hansa.plan import Plan
+from hansa.round import first_state
+from hansa.server.cohort import FixedSize, Poisson
+from hansa.ui import JsonProgress
+from hansa.ui.words import bytes_of, counted
+
+
+def estimate(job: Job) -> dict[str, Any]:
+    """Return the numbers of a run: clients, rows, parameters, bytes of a round, bytes on disk.
+
+    The data are read and the model is built, so that what cannot work is told here as well.
+    """
+    made = assemble(job)
+    keys, federation = job.declaration.run, made.federation
+    plan: Plan = federation.plan(
+        server_validates=made.validation is not None,
+        clients_validate=keys.clients_validate,
+        validation_freq=keys.validation_freq,
+        local_metrics=keys.local_metrics,
+    )
+    state, cohort = first_state(plan), expected_cohort(plan)
+    extra = sum(array.nbytes for array in plan.algorithm.broadcast(state).values())
+    down, up = plan.shared.size * 4 + extra, plan.update_size * 4
+    each_round = cohort * (down + up) + evaluated(plan, cohort) * plan.shared.size * 4
+    # What a client remembers: its personal layers, and SCAFFOLD's control variate.
+    memory = 4 * (plan.layout.size - plan.shared.size)
+    memory += 4 * plan.shared.size if isinstance(plan.algorithm, Scaffold) else 0
+    kept = state.weights.nbytes + sum(array.nbytes for array in state.slots.values()) + round(cohort * memory)
+    return {
+        "title": federation.title,
+        "backend": federation.backend,
+        "algorithm": plan.algorithm.describe()["kind"],
+        "clients": len(plan.clients),
+        "training_rows": sum(card.examples.get("train", 0) for card in plan.cards.values()),
+        "parameters": plan.layout.size,
+        "rounds": keys.rounds,
+        "cohort": cohort,
+        "bytes_down_per_client": down,
+        "bytes_up_per_client": up,
+        "bytes_per_round": round(each_round),
+        "bytes_total": round(each_round * keys.rounds),
+        "checkpoint_bytes_per_round": kept,
+        "disk_bytes": kept * keys.rounds,
+    }
+
+
+def expected_cohort(plan: Plan) -> float:
+    """Return how many clients take part in a round, on average."""
+    if isinstance(plan.cohort, FixedSize):
+        return plan.cohort.size
+    return plan.cohort.rate * len(plan.clients) if isinstance(plan.cohort, Poisson) else len(plan.clients)
+
+
+def evaluated(plan: Plan, cohort: float) -> float:
+    """Return how many clients are sent the new model to measure it, on average over the rounds."""
+    holders = sum(card.examples.get("validation", 0) > 0 for card in plan.cards.values())
+    shares = {"all": 1.0, "cohort": cohort / len(plan.clients), "none": 0.0}
+    return holders * shares[plan.clients_validate] / plan.validation_freq
+
+
+def tell_estimate(values: dict[str, Any], *, json: bool) -> None:
+    """Write an estimate for people or for programs."""
+    if json:
+        JsonProgress().write({"event": "dry-run", **values})
+        return
+    console = Console(file=sys.stdout, highlight=False)
+    console.print(Text(str(values["title"]), style="bold"))
+    console.print(Text("dry run: nothing is trained, nothing is written", style="dim"))
+    console.print()
+    kept = bytes_of(values["checkpoint_bytes_per_round"])
+    down, up = bytes_of(values["bytes_down_per_client"]), bytes_of(values["bytes_up_per_client"])
+    lines = [
+        ("clients", f"{counted(values['clients'], 'client')} with {values['training_rows']:,} training rows"),
+        (
+            "model",
+            f"{counted(values['parameters'], 'parameter')}, {values['algorithm']}, on {values['backend']}",
+        ),
+        ("rounds", f"{counted(values['rounds'], 'round')} of {values['cohort']:g} clients each"),
+        ("a client", f"receives {down} and sends {up} for each training"),
+        ("a round", f"{bytes_of(values['bytes_per_round'])} of payload, evaluation included"),
+        ("the run", f"{bytes_of(values['bytes_total'])} of payload"),
+        ("disk", f"{bytes_of(values['disk_bytes'])} of checkpoints ({kept} a round)"),
+    ]
+    for name, value in lines:
+        line = Text(f"{name:10}", style="dim")
+        line.append(value)
+        console.print(line)
