@@ -87,8 +87,8 @@ def compare(
         everyone = _train_one(
             federation, plan, Site(name="pooled", data=ClientData(train=_pool(sites))), rounds
         )
-        for name in rows:
-            rows[name]["pooled"] = measured(everyone, name)
+        for name, row in rows.items():
+            row["pooled"] = measured(everyone, name)
     ways = ("local", "federated", "pooled") if pooled else ("local", "federated")
     means = {way: _mean([row[way] for row in rows.values()]) for way in ways}
     return Comparison(

@@ -24,7 +24,7 @@ from hansa.record import RoundRecord
 from hansa.report.data import Comparison
 from hansa.store.run import Run
 from hansa.ui import JsonProgress, PlainProgress, TerminalProgress, comparison_table
-from hansa.ui.words import main_metric, number, shown_logs
+from hansa.ui.words import counted, main_metric, number, shown_logs
 
 
 class Display(Protocol):
@@ -89,7 +89,7 @@ def run(job: Job, ways: Ways) -> None:
             trained = len(made.federation.records) > before
             comparison = _compare(job, made, ways, display, trained=trained)
             _keep(job, made, ways, comparison)
-        _tell_end(made, ways, comparison, out)
+        _tell_end(job, made, ways, comparison, out)
 
 
 def _display(ways: Ways, job: Job, out: Any) -> Display | None:
@@ -204,7 +204,7 @@ def _interrupted(made: Assembled, ways: Ways) -> str:
     return f"Interrupted; {rounds} kept, with a report.\n{again}"
 
 
-def _tell_end(made: Assembled, ways: Ways, comparison: Comparison | None, out: Any) -> None:
+def _tell_end(job: Job, made: Assembled, ways: Ways, comparison: Comparison | None, out: Any) -> None:
     if ways.json:
         JsonProgress(out).write(_summary(made, ways, comparison))
         return
@@ -213,17 +213,17 @@ def _tell_end(made: Assembled, ways: Ways, comparison: Comparison | None, out: A
         console.print()
         console.print(comparison_table(comparison))
         console.print()
-    for name, value in _last_lines(made, ways, comparison):
+    for name, value in _last_lines(job, made, ways):
         line = Text(f"{name:8}", style="dim")
         line.append(value)
         console.print(line, soft_wrap=True)
 
 
-def _last_lines(made: Assembled, ways: Ways, comparison: Comparison | None) -> list[tuple[str, str]]:
+def _last_lines(job: Job, made: Assembled, ways: Ways) -> list[tuple[str, str]]:
     federation = made.federation
-    logs = shown_logs(federation.records[-1].logs, comparison.metric if comparison else "")
+    logs = shown_logs(federation.records[-1].logs, job.metric)
     values = ", ".join(f"{name} {number(value)}" for name, value in logs.items() if value is not None)
-    lines = [("Result", f"{federation.status} after {len(federation.records)} rounds: {values}")]
+    lines = [("Result", f"{federation.status} after {counted(len(federation.records), 'round')}: {values}")]
     if (ways.folder / "model.keras").is_file():
         lines.append(("Model", f"{ways.folder / 'model.keras'}  (hash {federation.model_hash[:12]})"))
     return [*lines, ("Report", str(ways.folder / "report.html"))]

@@ -11,9 +11,10 @@ part in the training and holds no patients out. Accuracy would say less: it rewa
 of a hospital's patients are ill, and for Switzerland "always ill" is all but perfect.
 
 How the settings were chosen: by validation patients, in the splits of the seeds 100 to 109. Scaling by
-federated statistics was better than by each hospital's own (mean AUC .84 and .835, and mean accuracy
-.81 and .77), since what sets the hospitals apart is then still to be seen. The penalty is the one that
-helped a hospital alone most; 10, 20 or 40 rounds make no difference to the federation.
+federated statistics was better than by each hospital's own (mean AUC .839 and .835; accuracy over the
+patients of all four .81 and .77), since what sets the hospitals apart is then still to be seen. L2
+penalties of 0 to .3 and 10 to 40 rounds change the federation's AUC by less than .02 (logistic), and in
+all of them it was ahead of alone; the penalty taken is a strong one, which helps a hospital alone too.
 
 What it gives, on the test patients of the seeds 0 to 9 (mean AUC over the three hospitals; the patients
 are the same 740, dealt anew for each seed, so that these are not patients never seen before):
@@ -135,7 +136,8 @@ HEART_DISEASE = Recipe(
     name="heart-disease",
     title="Heart disease in four hospitals",
     field="medicine",
-    summary="Four hospitals train one model on the records of 740 patients, which never leave them; Switzerland, with one healthy patient, is not measured.",
+    summary="Four hospitals train one model on the records of 740 patients, which never leave them; "
+    "Switzerland, with one healthy patient, is not measured.",
     metric="auc",
     higher_is_better=True,
     rounds=20,
