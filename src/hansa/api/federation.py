@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from hansa import bridge
-from hansa.algorithms.algorithm import Algorithm, is_number
+from hansa.algorithms.algorithm import Algorithm
 from hansa.algorithms.fedavg import FedAvg
 from hansa.api.callbacks import Callbacks, check_callbacks
+from hansa.api.describe import learner_settings, model_summary
 from hansa.api.environment import environment
-from hansa.api.facts import write_facts, write_texts
+from hansa.api.inputs import as_rows, as_target, check_rounds, checked_optimizer
 from hansa.api.interrupts import held_back
+from hansa.api.keeping import now, open_run, recover
 from hansa.api.localise import Localised, check_learner, check_validation, localise
-from hansa.api.loop import INTERRUPTED, Outcome, Progress, Target, check_target, run_rounds
+from hansa.api.loop import INTERRUPTED, Outcome, Progress, check_target, run_rounds
 from hansa.data.client import as_clients
+from hansa.data.describe import describe_examples
 from hansa.data.sources import as_examples
 from hansa.engine.local import LocalEngine
 from hansa.errors import ConfigurationError, RunError
@@ -35,7 +35,7 @@ from hansa.store.run import Run
 from hansa.train.keras_learner import KerasLearner
 from hansa.train.learner import Learner
 from hansa.tree import flat_weights, vector_hash
-from hansa.types import Examples, Memory, Metrics, ServerState
+from hansa.types import Examples, Memory, Metrics
 
 
 class Federation:
@@ -107,7 +107,7 @@ class Federation:
         self.cohort.check(len(self.clients))
         self.aggregate: Aggregate = aggregate
         self.secure_sum = Plain() if secure_sum is None else secure_sum
-        self.server_optimizer = _checked_optimizer(server_optimizer)
+        self.server_optimizer = checked_optimizer(server_optimizer)
         self.class_weight = class_weight
         self.seeds = Seeds(seed)
         self.title = title
@@ -203,9 +203,9 @@ class Federation:
             RoundError: If a round cannot be finished; earlier rounds are kept.
             RunError: If the folder cannot be written, read or resumed.
         """
-        _check_rounds(rounds)
-        wanted = _as_target(target)
-        rows = None if validation is None else _as_rows(validation)
+        check_rounds(rounds)
+        wanted = as_target(target)
+        rows = None if validation is None else as_rows(validation)
         if resume and run is None:
             raise RunError("resume=True needs run=..., the folder of the run to go on with.")
         plan = self.plan(
@@ -220,13 +220,22 @@ class Federation:
             check_validation(rows, self.learner, localised.cards)
         engine = LocalEngine(plan, localised.sites, self.learner, self.seeds, server=rows)
         hooks = Callbacks(check_callbacks(callbacks), learner=self.learner, plan=plan, rounds=rounds)
-        self._plan, self._engine, self._times = plan, engine, [_now()]
+        self._plan, self._engine, self._times = plan, engine, [now()]
         self._outcome = outcome = Outcome(state=first_state(plan))
         self.records = outcome.records
         self.run_folder = None if run is None else Path(run)
-        store = None if run is None else self._open(Path(run), plan, rows, resume=resume, keep=keep or {})
+        store = None
+        if run is not None:
+            store = open_run(
+                Path(run),
+                self.describe(plan, rows),
+                resume=resume,
+                texts=keep or {},
+                cards=plan.cards,
+                model=model_summary(self.learner, plan),
+            )
         try:
-            past = () if store is None else _recover(store, outcome, engine, looks=hooks.looks)
+            past = () if store is None else recover(store, outcome, engine, looks=hooks.looks)
             if progress is not None:
                 backend = bridge.backend_version(self.backend)
                 progress.begin(
@@ -259,31 +268,13 @@ class Federation:
 
     def _finish(self, outcome: Outcome, store: Run | None, progress: Progress | None) -> None:
         """Note how the run ended, wherever it did."""
-        self._times.append(_now())
+        self._times.append(now())
         self.status = outcome.status
         if progress is not None:
             progress.end(outcome.status)
         if store is not None:
             with held_back():
                 self._close(store)
-
-    def _open(
-        self, folder: Path, plan: Plan, rows: Examples | None, *, resume: bool, keep: Mapping[str, str]
-    ) -> Run:
-        config = self.describe(plan, rows)
-        store = Run.open(folder) if resume else Run.create(folder, config)
-        try:
-            if resume:
-                store.check_config(config)
-            write_texts(store.folder, keep)
-            write_facts(
-                store.folder, cards=plan.cards, environment=environment(), model=self._model_summary(plan)
-            )
-            store.note("resumed" if resume else "started", {"environment": environment(), "time": _now()})
-        except BaseException:
-            store.close()
-            raise
-        return store
 
     def _close(self, store: Run) -> None:
         """Write what people look at, note how the run ended, and close the folder."""
@@ -356,17 +347,9 @@ class Federation:
             "backend": self.backend,
             **plan.describe(),
             "initial_weights": vector_hash(plan.initial),
-            "client_optimizer": _client_optimizer(self.learner),
-            "validation_rows": None if rows is None else len(rows),
+            **learner_settings(self.learner),
+            "validation": None if rows is None else describe_examples(rows),
             "clients": {client.name: client.describe() for client in self.clients},
-        }
-
-    def _model_summary(self, plan: Plan) -> dict[str, Any]:
-        keras_model = self.learner.model if isinstance(self.learner, KerasLearner) else None
-        return {
-            "name": type(self.learner).__name__ if keras_model is None else keras_model.name,
-            "parameters": plan.layout.size,
-            "layers": [f"{e.name} {'x'.join(map(str, e.shape)) or 'scalar'}" for e in plan.layout.entries],
         }
 
     def report_data(self, comparison: Comparison | None = None, summary: str = "") -> ReportData:
@@ -381,7 +364,7 @@ class Federation:
             cards=self._localised.cards,
             comparison=comparison,
             environment=environment(),
-            model_summary=self._model_summary(self._plan),
+            model_summary=model_summary(self.learner, self._plan),
             status=self.status,
             seed=self.seeds.root,
             run_folder="" if self.run_folder is None else str(self.run_folder),
@@ -393,91 +376,3 @@ class Federation:
         """Write the report of the last run as one HTML file and return its path."""
         write_report(self.report_data(comparison, summary), Path(path))
         return Path(path)
-
-
-def _recover(store: Run, outcome: Outcome, engine: LocalEngine, *, looks: bool) -> Iterable[ServerState]:
-    """Put a run's last committed round into place; return the states after its rounds, for callbacks.
-
-    Where no callback looks at the model, only the last state is read, and stands for all.
-    """
-    checkpoint = store.latest()
-    if checkpoint is None:
-        return ()
-    outcome.state = checkpoint.state
-    outcome.records.extend(store.history())
-    engine.memories.update(checkpoint.memories)
-    rounds = range(store.rounds)
-    return (
-        store.at(r).state if looks else dataclasses.replace(checkpoint.state, round=r + 1) for r in rounds
-    )
-
-
-def _client_optimizer(learner: Learner) -> Any:
-    if not isinstance(learner, KerasLearner):
-        return {"kind": type(learner).__name__}
-    config = learner.model.optimizer.get_config()
-    return {
-        "kind": type(learner.model.optimizer).__name__,
-        **{
-            k: v if isinstance(v, (int, float, bool, str, type(None))) else str(v)
-            for k, v in config.items()
-            if k != "name"
-        },
-    }
-
-
-def _checked_optimizer(optimizer: Any) -> Any:
-    if optimizer is None:
-        return None
-    import keras
-
-    if isinstance(optimizer, str):
-        try:
-            optimizer = keras.optimizers.get(optimizer)
-        except ValueError as error:
-            raise ConfigurationError(
-                f"server_optimizer {optimizer!r} is none of Keras' optimizers; give one such as 'adam', or "
-                "keras.optimizers.Adam(0.01)."
-            ) from error
-    if not isinstance(optimizer, keras.optimizers.Optimizer):
-        raise ConfigurationError(
-            f"server_optimizer must be a keras.optimizers.Optimizer or its name, got {optimizer!r}."
-        )
-    return optimizer
-
-
-def _check_rounds(rounds: Any) -> None:
-    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
-        raise ConfigurationError(f"rounds must be a whole number of 1 or more, got {rounds!r}.")
-
-
-def _as_target(target: Mapping[str, float] | None) -> Target | None:
-    if target is None:
-        return None
-    if not isinstance(target, Mapping) or len(target) != 1:
-        raise ConfigurationError(
-            f"target names one log and its value, as {{'val_accuracy': 0.97}}; got {target!r}."
-        )
-    name, value = next(iter(target.items()))
-    if not isinstance(name, str) or not is_number(value) or not math.isfinite(value):
-        raise ConfigurationError(
-            "target names one log and its value, a finite number, as {'val_accuracy': 0.97}; "
-            f"got {target!r}."
-        )
-    return Target(name, float(value))
-
-
-def _as_rows(validation: Any) -> Examples:
-    if isinstance(validation, Examples):
-        return validation
-    if isinstance(validation, Sequence) and len(validation) in (2, 3):
-        return as_examples(
-            validation[0], validation[1], sample_weight=validation[2] if len(validation) == 3 else None
-        )
-    raise ConfigurationError(
-        f"validation must be (x, y), (x, y, sample_weight) or Examples, got {type(validation).__name__}."
-    )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -6,8 +6,8 @@ declared, so that all lenders have the same 35 columns whatever occurs at each, 
 by federated statistics: a lender with 50 loans has too few to know the usual amount.
 
 What says who the applicant is (``status_sex``, ``foreign_worker``) is left out: a loan is not to depend on
-it. So is ``purpose``, which is the lender itself. Models are compared by the area under the ROC curve, since 30 %
-of the loans are bad: accuracy would be .7 for granting every loan.
+it. So is ``purpose``, which is the lender itself. Models are compared by the area under the ROC curve, since
+30 % of the loans are bad: accuracy would be .7 for granting every loan.
 
 How the settings were chosen: by validation loans, in the splits of the seeds 100 to 109, from penalties
 of 0 to .1 and 10 to 40 rounds. They bring the federation to between .727 and .755 (logistic), and

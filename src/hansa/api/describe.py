@@ -1,0 +1,35 @@
+"""A learner as plain JSON values: for the resolved configuration, and for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hansa.plan import Plan
+from hansa.train.keras_learner import KerasLearner
+from hansa.train.learner import Learner
+
+
+def learner_settings(learner: Learner) -> dict[str, Any]:
+    """Return the client optimizer's settings and the loss, which decide the result of local training."""
+    if not isinstance(learner, KerasLearner):
+        return {"learner": type(learner).__name__}
+    model = learner.model
+    settings = {name: _plain(value) for name, value in model.optimizer.get_config().items() if name != "name"}
+    loss = model.loss
+    return {
+        "client_optimizer": {"kind": type(model.optimizer).__name__, **settings},
+        "loss": loss
+        if isinstance(loss, str)
+        else _plain(getattr(loss, "name", None) or str(type(loss).__name__)),
+    }
+
+
+def model_summary(learner: Learner, plan: Plan) -> dict[str, Any]:
+    """Return a model's name, number of parameters and variables."""
+    name = learner.model.name if isinstance(learner, KerasLearner) else type(learner).__name__
+    layers = [f"{e.name} {'x'.join(map(str, e.shape)) or 'scalar'}" for e in plan.layout.entries]
+    return {"name": name, "parameters": plan.layout.size, "layers": layers}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, float, bool, str, type(None))) else str(value)

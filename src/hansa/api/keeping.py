@@ -1,0 +1,65 @@
+"""A run's folder at the beginning of `fit`: created or opened, and its last round put back into place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hansa.api.environment import environment
+from hansa.api.facts import write_facts, write_texts
+from hansa.api.loop import Outcome
+from hansa.engine.local import LocalEngine
+from hansa.store.run import Run
+from hansa.types import DataCard, ServerState
+
+
+def open_run(
+    folder: Path,
+    config: Mapping[str, Any],
+    *,
+    resume: bool,
+    texts: Mapping[str, str],
+    cards: Mapping[str, DataCard],
+    model: Mapping[str, Any],
+) -> Run:
+    """Create a run's folder, or open it to go on, and keep what its report needs.
+
+    Raises:
+        RunError: If it cannot be written or read, or its configuration is another.
+    """
+    store = Run.open(folder) if resume else Run.create(folder, config)
+    try:
+        if resume:
+            store.check_config(config)
+        write_texts(store.folder, texts)
+        write_facts(store.folder, cards=cards, environment=environment(), model=model)
+        store.note("resumed" if resume else "started", {"environment": environment(), "time": now()})
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def recover(store: Run, outcome: Outcome, engine: LocalEngine, *, looks: bool) -> Iterable[ServerState]:
+    """Put a run's last committed round into place; return the states after its rounds, for callbacks.
+
+    Where no callback looks at the model, only the last state is read, and stands for all.
+    """
+    checkpoint = store.latest()
+    if checkpoint is None:
+        return ()
+    outcome.state = checkpoint.state
+    outcome.records.extend(store.history())
+    engine.memories.update(checkpoint.memories)
+    rounds = range(store.rounds)
+    return (
+        store.at(r).state if looks else dataclasses.replace(checkpoint.state, round=r + 1) for r in rounds
+    )
+
+
+def now() -> str:
+    """Return the time, ISO 8601 in UTC to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
