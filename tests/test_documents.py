@@ -3,9 +3,12 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from hansa.cli.declaration import declare
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/guide.md")
@@ -45,7 +48,8 @@ def test_examples_run(example, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "document", [*DOCUMENTS, "docs/threat-model.md", "docs/operators-guide.md", "CONTRIBUTING.md"]
+    "document",
+    [*DOCUMENTS, "docs/toml.md", "docs/threat-model.md", "docs/operators-guide.md", "CONTRIBUTING.md"],
 )
 def test_local_links_lead_somewhere(document):
     path = ROOT / document
@@ -53,6 +57,13 @@ def test_local_links_lead_somewhere(document):
         assert (path.parent / target).exists(), target
     for mentioned in re.findall(r"`((?:src|docs|examples|benchmarks)/[\w./-]+)`", path.read_text()):
         assert (ROOT / mentioned).exists(), mentioned
+
+
+def test_toml_blocks_declare_runs():
+    blocks = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs/toml.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 3
+    for block in blocks:
+        assert declare(tomllib.loads(block)).run.rounds > 0
 
 
 def test_following_one_fedavg_round_takes_four_files_and_700_lines():
