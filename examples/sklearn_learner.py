@@ -1,7 +1,8 @@
 """Federate a scikit-learn model: five clients train one SGDClassifier on handwritten digits.
 
 A model that is not Keras joins through `hansa.Learner`. Its weights travel as one flat float32 vector, here
-the classifier's ``coef_`` followed by its ``intercept_``. Needs: pip install 'hansa[sklearn]'
+the classifier's ``coef_`` followed by its ``intercept_``. Needs scikit-learn
+(pip install '.[sklearn]' in a clone of Hansa).
 """
 
 from __future__ import annotations

@@ -111,6 +111,8 @@ def classes(n, seed):
         ({0: float("nan")}, "weight of class 0 .*nan"),
         ({1: float("inf")}, "weight of class 1 .*inf"),
         ({1: "a"}, "weight of class 1 .*'a'"),
+        ([1.0, 2.0], "class_weight maps classes to weights"),
+        (2.0, "class_weight maps classes to weights"),
     ],
 )
 def test_class_weights_map_classes_to_finite_weights(weights, message):
@@ -125,6 +127,14 @@ def test_class_weights_need_classes_at_every_client():
         plan(class_weight={0: 2.0})
     with pytest.raises(DataError, match="'b'"):
         plan(clients={"a": classes(6, 0), "b": rows(6, seed=1)}, class_weight={0: 2.0})
+
+
+def test_class_weights_leave_every_client_something_to_learn():
+    x, y = classes(6, 0)
+    clients = {"a": (x, y), "zeros": (x, np.zeros_like(y))}
+    with pytest.raises(DataError, match=r"'zeros': class_weight gives all of its training rows.*weight 0"):
+        plan(clients=clients, class_weight={0: 0.0})
+    assert plan(clients=clients, class_weight={1: 0.0}).class_weight == {1: 0.0}
 
 
 def test_the_description_is_json_and_tells_two_plans_apart():

@@ -1,4 +1,4 @@
-"""Federated learning for parties who need not trust each other, native to Keras 3.
+"""Federated learning native to Keras 3: several parties train one model and do not pool their rows.
 
 Importing Hansa settles KERAS_BACKEND where it is not set (the first installed of JAX, TensorFlow,
 PyTorch) and imports no backend; everything else is imported when it is first used.

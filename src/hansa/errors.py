@@ -60,7 +60,7 @@ class MissingExtraError(HansaError, ImportError):
         """
         super().__init__(
             f"{what} needs the package {package!r}, which is not installed. "
-            f"Install it with: pip install 'hansa[{extra}]'"
+            f"In a clone of Hansa, install it with: pip install '.[{extra}]'"
         )
 
 

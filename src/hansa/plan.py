@@ -173,6 +173,10 @@ def _check_algorithm(plan: Plan) -> None:
 def _check_class_weight(plan: Plan) -> None:
     if plan.class_weight is None:
         return
+    if not isinstance(plan.class_weight, Mapping):
+        raise ConfigurationError(
+            f"class_weight maps classes to weights, as in {{0: 1.0, 1: 5.0}}; got {plan.class_weight!r}."
+        )
     for label, weight in plan.class_weight.items():
         if isinstance(label, bool) or not isinstance(label, (int, np.integer)):
             raise ConfigurationError(
@@ -185,6 +189,13 @@ def _check_class_weight(plan: Plan) -> None:
             f"class_weight needs labels that are classes (whole numbers); those of {without[0]!r} are not. "
             "Leave class_weight out, or weigh rows by sample_weight."
         )
+    for name, card in plan.cards.items():
+        if not any(plan.class_weight.get(int(label), 1.0) for label in card.labels or ()):
+            raise DataError(
+                f"client {name!r}: class_weight gives all of its training rows, which are of the classes "
+                f"{', '.join(card.labels or ())}, the weight 0, so that nothing can be learnt. Give one of "
+                "them a weight above 0, or leave the client out."
+            )
 
 
 def _optimizer(optimizer: Any) -> dict[str, Any] | None:

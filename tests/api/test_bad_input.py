@@ -6,6 +6,7 @@ import pytest
 
 import hansa
 from hansa.errors import ConfigurationError, DataError, HansaError, UnknownNameError
+from hansa.train.keras_learner import KerasLearner
 from least_squares import LeastSquares, federation, population, rows
 
 
@@ -248,3 +249,37 @@ def test_a_learner_that_is_not_keras_has_no_model():
     fed.fit(1)
     with pytest.raises(ConfigurationError, match=r"not Keras; use federation.weights"):
         _ = fed.model
+
+
+@pytest.mark.parametrize("run", [5, "a\0b", True])
+def test_a_run_is_kept_in_a_folder(run):
+    with pytest.raises(ConfigurationError, match="run must be the path of a folder"):
+        federation().fit(1, run=run)
+
+
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [
+        ({"../evil": "x"}, "cannot name a file '../evil'"),
+        ({"a/b": "x"}, "cannot name a file 'a/b'"),
+        ({".hidden": "x"}, "cannot name a file"),
+        ({"config.json": "{}"}, "cannot name a file 'config.json'.*none of the run's own"),
+        ({"log": "x"}, "cannot name a file 'log'"),
+        ({3: "x"}, "cannot name a file 3"),
+        ({"a.txt": 5}, r"keep\['a.txt'\] must be a text, got int"),
+        (["a.txt"], "keep maps file names to texts"),
+    ],
+)
+def test_texts_to_keep_stay_in_the_folder_and_replace_nothing(tmp_path, keep, message):
+    with pytest.raises(ConfigurationError, match=message):
+        federation().fit(1, run=tmp_path / "run", keep=keep)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_learner_that_was_built_for_other_rows_is_refused():
+    learner = KerasLearner(build)
+    hansa.Federation(learner, {"a": classes(6)}).fit(1)
+    with pytest.raises(
+        ConfigurationError, match=r"built for features of shape \(3,\) and cannot take \(4,\)"
+    ):
+        hansa.Federation(learner, {"a": classes(6, width=4)}).fit(1)

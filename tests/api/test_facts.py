@@ -81,3 +81,15 @@ def test_facts_without_what_they_must_have(fitted, tmp_path):
     (tmp_path / "run" / "facts.json").write_text('{"cards": {"z": {}}, "environment": {}, "model": {}}')
     with pytest.raises(RunError, match=r"facts\.json is damaged"):
         read_report(tmp_path / "run")
+
+
+def test_the_folder_says_how_features_were_prepared(tmp_path):
+    x = np.random.default_rng(0).normal(3, 2, size=(40, 2)).astype("float32")
+    source = hansa.data.Arrays(x, (x[:, 0] > 3).astype("int64"), columns=["a", "b"])
+    scale = hansa.data.Standardize(scope="federated")
+    federation = hansa.Federation(build, [hansa.data.Client(name="one", source=source, preprocess=[scale])])
+    federation.fit(rounds=1, run=tmp_path / "run")
+    told = json.loads((tmp_path / "run" / "preprocessing.json").read_text())
+    assert told["columns"] == ["a", "b"]
+    np.testing.assert_allclose(told["steps"][0]["center"], x.mean(0), rtol=1e-5)
+    assert repr(federation).startswith("<Federation 'Federated training': 1 clients, FedAvg, 1 rounds")

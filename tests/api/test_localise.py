@@ -48,3 +48,24 @@ def test_clients_that_a_model_cannot_be_trained_on_are_named_up_to_three():
     with pytest.raises(DataError, match=r"'c0' has only 5 rows; client 'c1' .*'c2' .*; and 1 more clients"):
         check_learner(Picky(), cards)
     check_learner(Picky(), {"c4": cards["c4"]})
+
+
+def test_labels_of_one_class_everywhere_are_refused_and_at_one_client_allowed():
+    x, zeros = np.ones((4, 2), "float32"), np.zeros(4, "int64")
+    with pytest.raises(DataError, match=r"every training row of every client has the label '0'.*positive="):
+        localise(hansa.data.client.as_clients({"a": (x, zeros), "b": (x, zeros)}))
+    mixed = np.array([0, 1, 0, 1])
+    cards = localise(hansa.data.client.as_clients({"a": (x, zeros), "b": (x, mixed)})).cards
+    assert dict(cards["a"].labels) == {"0": 4}
+
+
+def test_what_federated_preprocessing_did_is_told_and_what_a_client_did_is_not():
+    steps = [hansa.data.Standardize(scope="federated"), hansa.data.Standardize(scope="local")]
+    clients = tuple(
+        hansa.data.Client(name=c.name, source=c.source, preprocess=steps) for c in population((8, 16))
+    )
+    shared, own = localise(clients).preprocessing
+    x = np.concatenate([rows(8, seed=0)[0], rows(16, seed=1)[0]])
+    np.testing.assert_allclose(shared["center"], x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(shared["scale"], x.std(0, ddof=1), rtol=1e-5)
+    assert "center" not in own

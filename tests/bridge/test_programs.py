@@ -303,3 +303,41 @@ def test_examples_are_not_changed_and_other_dtypes_are_taken() -> None:
     assert np.array_equal(x, rows(n=16)[0])
     weighted = dataclasses.replace(wide, sample_weight=np.ones(16, "float32"))
     np.testing.assert_allclose(learner.train(weighted, task(learner, 16)).weights, expected, rtol=1e-5)
+
+
+def test_a_batch_size_far_above_the_rows_costs_no_memory() -> None:
+    learner, examples = built(simple(), examples_of(7)), examples_of(7)
+    start = learner.initial_weights()
+    one = learner.train(examples, LocalTask(start=start, batches=[np.arange(7)], batch_size=7))
+    huge = learner.train(examples, LocalTask(start=start, batches=[np.arange(7)], batch_size=10**12))
+    np.testing.assert_allclose(huge.weights, one.weights, rtol=1e-5, atol=1e-6)
+    assert huge.metrics["loss"] == pytest.approx(one.metrics["loss"], rel=1e-5)
+    measured = learner.evaluate(start, examples, 10**12)["loss"]
+    assert measured == pytest.approx(learner.evaluate(start, examples, 7)["loss"], rel=1e-5)
+
+
+def test_the_user_may_fit_the_model_by_hand_between_trainings() -> None:
+    learner, examples = built(simple(), examples_of(8)), examples_of(8)
+    start = learner.initial_weights()
+    chosen = LocalTask(start=start, batches=[np.arange(8)], batch_size=8)
+    before = learner.train(examples, chosen)
+    learner.load(start).fit(examples.x, examples.y, epochs=2, verbose=0)
+    after = learner.train(examples, chosen)
+    assert np.array_equal(before.weights, after.weights)
+    assert before.metrics == after.metrics
+
+
+class Both(keras.metrics.Mean):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        return super().update_state(y_pred)
+
+    def result(self) -> Any:
+        return {"once": super().result(), "twice": 2 * super().result()}
+
+
+def test_a_metric_with_several_results() -> None:
+    examples = examples_of(8)
+    learner = built(sequential(lambda: layers.Dense(2), metrics=lambda: [Both()]), examples)
+    metrics = learner.evaluate(learner.initial_weights(), examples, 4)
+    assert set(metrics) == {"loss", "once", "twice"}
+    assert metrics["twice"] == pytest.approx(2 * metrics["once"])

@@ -35,8 +35,8 @@ def test_missing_extras_come_with_the_line_that_installs_them(hansa, monkeypatch
     )
     result = hansa("doctor")
     assert result.exit_code == 0
-    assert "pip install 'hansa[torch]'" in result.stdout
-    assert "pip install 'hansa[parquet]'" in result.stdout
+    assert "pip install '.[torch]'" in result.stdout
+    assert "pip install '.[parquet]'" in result.stdout
 
 
 def test_a_broken_training_is_told_and_exits_with_1(hansa, monkeypatch):

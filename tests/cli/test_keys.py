@@ -95,3 +95,9 @@ def test_a_function_is_called_with_its_keys_and_with_what_is_given_besides():
 def test_types_in_words():
     assert expected(str | int | float | None) == "a text in quotes or a whole number or a number"
     assert expected(dict[str, list[str]]) == "a table, each value a list, each a text in quotes"
+
+
+@pytest.mark.parametrize("kind", [[], {}, [1, "a"], {"a": 1}, 3, True])
+def test_a_kind_that_is_no_text(kind):
+    with pytest.raises(ConfigurationError, match=r"\[x\] kind is .*; kind must be a text in quotes"):
+        make({"thing": Thing}, {"kind": kind, "size": 1}, "[x]")

@@ -95,10 +95,12 @@ def test_optimizer_and_metrics_are_the_declared_ones():
         (
             {"name": "mlp", "hidden": [0]},
             ConfigurationError,
-            "hidden must be a list of whole numbers of 1 or more",
+            "hidden must be a list of whole numbers from 1 to 1000000",
         ),
         ({"name": "cnn", "filters": []}, ConfigurationError, "filters must be"),
+        ({"name": "mlp", "hidden": [10**30]}, ConfigurationError, "hidden must be .* from 1 to 1000000"),
         ({"name": "mlp", "classes": 1}, ConfigurationError, "classes is 1"),
+        ({"name": "mlp", "classes": 10**30}, ConfigurationError, "it must be from 2 to 1000000"),
         ({"name": "mlp", "optimizer": "sgdd"}, UnknownNameError, "Did you mean 'sgd'"),
     ],
 )

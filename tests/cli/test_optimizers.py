@@ -27,3 +27,11 @@ def test_names_and_values_that_cannot_be():
         optimizer_of("rmsprp", "[x]")
     with pytest.raises(ConfigurationError, match='learning_rate is "fast"; learning_rate must be a number'):
         optimizer_of({"kind": "sgd", "learning_rate": "fast"}, "[x]")
+
+
+def test_values_that_keras_refuses_and_values_that_are_no_numbers():
+    with pytest.raises(ConfigurationError, match=r"SGD cannot have momentum = -1.0. Keras said: .*momentum"):
+        optimizer_of({"kind": "sgd", "momentum": -1.0}, "[x]").build()
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ConfigurationError, match=f"learning_rate is {value}; it must be a finite number"):
+            optimizer_of("adam", "[x]", learning_rate=value)

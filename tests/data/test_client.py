@@ -96,3 +96,9 @@ def test_describe_is_json_and_follows_every_part():
         Client(name="a", source=SOURCE, split=Split(seed=1)),
     ]
     assert len({json.dumps(client.describe()) for client in variants}) == 5
+
+
+def test_a_huge_name_is_not_told_as_a_whole():
+    with pytest.raises(ConfigurationError, match="not a client name") as caught:
+        Client(name="x" * 100_000, source=SOURCE)
+    assert len(str(caught.value)) < 300

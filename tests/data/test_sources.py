@@ -86,3 +86,10 @@ def test_descriptions_are_json_and_follow_the_data(tmp_path):
     assert describe_file(file)["sha256"].startswith("ba7816bf")
     assert describe_file(tmp_path / "none")["sha256"] is None
     assert describe_callable(describe_file) == "hansa.data.describe:describe_file"
+
+
+def test_masked_values_are_not_taken_as_values():
+    x = np.ma.masked_array(np.ones((2, 2)), mask=[[True, False], [False, False]])
+    with pytest.raises(DataError, match=r"x is a masked array with 1 masked values.*filled\(numpy.nan\)"):
+        Arrays(x, [0, 1])
+    assert Arrays(np.ma.masked_array([[1.0], [2.0]]), [0, 1]).load().x.tolist() == [[1.0], [2.0]]

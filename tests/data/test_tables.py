@@ -164,7 +164,10 @@ def test_wrong_encoding_and_no_file(tmp_path):
     [
         ({"missing": "ignore"}, "unknown value of missing"),
         ({"delimiter": ",,"}, "one character"),
-        ({"encoding": "utf-99"}, "does not exist"),
+        ({"encoding": "utf-99"}, "not an encoding of text"),
+        ({"encoding": "a\0b"}, "not an encoding of text"),
+        ({"encoding": "base64"}, "not an encoding of text"),
+        ({"encoding": 8}, "not an encoding of text"),
         ({"na_values": "?"}, "list of texts"),
         ({"features": "age"}, "list of column names"),
         ({"features": ("a", "a")}, "more than once"),
@@ -215,7 +218,7 @@ def test_parquet_gives_the_same_rows_as_csv(tmp_path, heart):
 
 def test_parquet_without_pyarrow_names_the_extra(monkeypatch, heart):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"hansa\[parquet\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[parquet\]"):
         Parquet(heart, "num").load()
 
 
@@ -226,3 +229,22 @@ def test_importing_the_stage_is_light():
         "sys.exit(str(heavy) if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("positive", "other"), [("yes", "Yes"), ("yes", "YES"), ("1", "1.0")])
+def test_a_label_spelt_otherwise_is_not_silently_negative(tmp_path, positive, other):
+    path = write(tmp_path, f"a,y\n1,{positive}\n2,no\n3,{other}\n")
+    with pytest.raises(DataError, match=rf"row 3 .*'{other}', but positive is '{positive}'.*spelt alike"):
+        CSV(path, "y", positive=positive).load()
+
+
+def test_text_labels_without_a_rule_say_how_to_give_one(tmp_path):
+    path = write(tmp_path, "a,y\n1,yes\n2,no\n")
+    with pytest.raises(DataError, match=r"'yes', not a number. It is the target: .*positive = \"yes\""):
+        CSV(path, "y").load()
+
+
+def test_a_file_divided_by_another_delimiter_says_which(tmp_path):
+    path = write(tmp_path, "a;y\n1;0\n")
+    with pytest.raises(DataError, match=r"one column, 'a;y': .*Set delimiter = ';'"):
+        CSV(path, "y").load()

@@ -36,5 +36,5 @@ def test_an_unknown_name_is_told_with_the_known_ones(name):
 
 def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(MissingExtraError, match=r"hansa\[sklearn\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[sklearn\]"):
         sklearn_set("iris")

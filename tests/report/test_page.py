@@ -69,8 +69,8 @@ def headline(text: str) -> str:
 def test_headline_tells_alone_together_and_pooled(make_run, comparison):
     text = render(make_run(comparison=comparison))
     assert headline(text) == (
-        "Federated training of 4 hospitals reached accuracy 0.81 on average after 15 rounds; "
-        "alone they reach 0.75, pooled data 0.82."
+        "Federated training of 4 hospitals reached accuracy 0.810 on average after 15 rounds; "
+        "alone they reach 0.752, pooled data 0.820."
     )
     assert "Together is better than alone at 3 of 4 hospitals, worse at 1." in Page(text).text
 
@@ -81,7 +81,7 @@ def test_headline_without_comparison_or_validation(make_run):
     )
     one = make_run(rounds=1, validation=False)
     assert headline(render(one)) == (
-        "Federated training of 4 hospitals reached a training accuracy of 0.55 after 1 round."
+        "Federated training of 4 hospitals reached a training accuracy of 0.554 after 1 round."
     )
 
 

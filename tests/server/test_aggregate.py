@@ -74,3 +74,11 @@ def test_a_function_that_returns_something_else_is_an_error_that_names_it(return
 def test_a_function_needs_updates():
     with pytest.raises(UpdateError, match="no updates"):
         aggregate_with(lambda v, w: v[0], {})
+
+
+def test_a_function_that_returns_no_array_is_an_error_that_names_it():
+    def mine(vectors, weights):
+        return [[1.0], [1.0, 2.0]]
+
+    with pytest.raises(UpdateError, match=r"mine returned a list that is no array .*\(4,\)"):
+        aggregate_with(mine, {"a": cohort(0, 1, 4)[0]})

@@ -123,3 +123,8 @@ def test_a_forked_child_neither_holds_nor_keeps_the_lock(tmp_path):
             Lock(tmp_path / "lock").release()
         finally:
             os.kill(child, 9)
+
+
+def test_read_bounded_asks_for_the_memory_of_the_file_and_not_of_the_limit(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_bounded(tmp_path / "file", 1 << 60) == b"12345"

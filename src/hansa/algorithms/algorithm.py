@@ -53,6 +53,8 @@ class Algorithm(abc.ABC):
             raise ConfigurationError(
                 f"give epochs or steps, not both (got epochs={self.epochs}, steps={self.steps})."
             )
+        if self.epochs is None and self.steps is None:
+            object.__setattr__(self, "epochs", 1)
         if self.carry_over and self.steps is None:
             raise ConfigurationError("carry_over goes on within the data, so it needs steps=..., not epochs.")
 

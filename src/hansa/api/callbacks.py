@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -95,6 +96,11 @@ class Callbacks:
             self._tell(events)
             new_rate = _rate(self.model.optimizer)
         if new_rate != rate:
+            if new_rate is not None and not math.isfinite(new_rate):
+                raise RoundError(
+                    f"a callback set the clients' learning rate to {new_rate} ({events[-1][0]}). The model "
+                    "is left as it was. Correct the callback, or remove it."
+                )
             state = dataclasses.replace(state, learning_rate=new_rate)
         changed = self._read()
         if np.array_equal(weights, changed):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +12,9 @@ from hansa.algorithms.fedavg import FedAvg
 from hansa.api.callbacks import Callbacks, check_callbacks
 from hansa.api.describe import learner_settings, model_summary
 from hansa.api.environment import environment
-from hansa.api.inputs import as_rows, as_target, check_rounds, checked_optimizer
+from hansa.api.inputs import as_folder, as_rows, as_target, check_rounds, check_texts, checked_optimizer
 from hansa.api.interrupts import held_back
-from hansa.api.keeping import now, open_run, recover
+from hansa.api.keeping import OWN_FILES, now, open_run, recover
 from hansa.api.localise import Localised, check_learner, check_validation, localise
 from hansa.api.loop import INTERRUPTED, Outcome, Progress, check_target, run_rounds
 from hansa.data.client import as_clients
@@ -121,6 +121,11 @@ class Federation:
         self._engine: LocalEngine | None = None
         self._times: list[str] = []
 
+    def __repr__(self) -> str:
+        done = f"{len(self.records)} rounds, {self.status}" if self.records else "not fitted"
+        algorithm = type(self.algorithm).__name__
+        return f"<Federation {self.title!r}: {len(self.clients)} clients, {algorithm}, {done}>"
+
     # ------------------------------------------------------------------ before the first round
 
     def prepare(self) -> Localised:
@@ -205,8 +210,9 @@ class Federation:
         """
         check_rounds(rounds)
         wanted = as_target(target)
-        rows = None if validation is None else as_rows(validation)
-        if resume and run is None:
+        rows, folder = None if validation is None else as_rows(validation), as_folder(run)
+        check_texts(keep or {}, reserved=OWN_FILES)
+        if resume and folder is None:
             raise RunError("resume=True needs run=..., the folder of the run to go on with.")
         plan = self.plan(
             server_validates=rows is not None,
@@ -223,16 +229,17 @@ class Federation:
         self._plan, self._engine, self._times = plan, engine, [now()]
         self._outcome = outcome = Outcome(state=first_state(plan))
         self.records = outcome.records
-        self.run_folder = None if run is None else Path(run)
+        self.run_folder = folder
         store = None
-        if run is not None:
+        if folder is not None:
             store = open_run(
-                Path(run),
+                folder,
                 self.describe(plan, rows),
                 resume=resume,
                 texts=keep or {},
                 cards=plan.cards,
                 model=model_summary(self.learner, plan),
+                preprocessing=localised.preprocessing,
             )
         try:
             past = () if store is None else recover(store, outcome, engine, looks=hooks.looks)
@@ -303,6 +310,15 @@ class Federation:
         if self._outcome is None or self._plan is None:
             raise ConfigurationError("nothing is trained yet; call fit first.")
         return self._plan.full(self._outcome.state.weights)
+
+    @property
+    def preprocessing(self) -> Sequence[Mapping[str, Any]]:
+        """What was done to the features before the model sees them, for use of the model on new rows.
+
+        Transforms in order; a federated one has its numbers, one for each feature: ``(x - center) / scale``
+        for scaling, ``missing_becomes`` for imputation. A local one has none: every client has its own.
+        """
+        return self.prepare().preprocessing
 
     @property
     def memories(self) -> Mapping[str, Memory]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hansa.algorithms.algorithm import is_number
@@ -11,6 +14,8 @@ from hansa.api.loop import Target
 from hansa.data.sources import as_examples
 from hansa.errors import ConfigurationError
 from hansa.types import Examples
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
 def checked_optimizer(optimizer: Any) -> Any:
@@ -38,6 +43,29 @@ def check_rounds(rounds: Any) -> None:
     """Raise `ConfigurationError` unless it is a number of rounds."""
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
         raise ConfigurationError(f"rounds must be a whole number of 1 or more, got {rounds!r}.")
+
+
+def as_folder(run: Any) -> Path | None:
+    """Return the folder to keep a run in, or None."""
+    if run is not None and (not isinstance(run, (str, os.PathLike)) or "\0" in os.fsdecode(run)):
+        raise ConfigurationError(f"run must be the path of a folder, or None to keep nothing; got {run!r}.")
+    return None if run is None else Path(os.fsdecode(run))
+
+
+def check_texts(texts: Any, *, reserved: Collection[str]) -> None:
+    """Raise `ConfigurationError` unless these are texts by file name that may lie in a run's folder."""
+    if not isinstance(texts, Mapping):
+        raise ConfigurationError(
+            f"keep maps file names to texts, as in {{'notes.txt': '...'}}; got {texts!r}."
+        )
+    for name, text in texts.items():
+        if not isinstance(name, str) or not _FILE_NAME.fullmatch(name) or name in reserved:
+            raise ConfigurationError(
+                f"keep cannot name a file {name!r}: expected letters, digits, '.', '_' and '-', not starting "
+                f"with '.', and none of the run's own: {', '.join(sorted(reserved))}."
+            )
+        if not isinstance(text, str):
+            raise ConfigurationError(f"keep[{name!r}] must be a text, got {type(text).__name__}.")
 
 
 def as_target(target: Mapping[str, float] | None) -> Target | None:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hansa.api.environment import environment
-from hansa.api.facts import write_facts, write_texts
+from hansa.api.facts import COMPARISON, FACTS, write_facts, write_texts
 from hansa.api.loop import Outcome
 from hansa.engine.local import LocalEngine
 from hansa.store.run import Run
 from hansa.types import DataCard, ServerState
+
+PREPROCESSING = "preprocessing.json"
+OWN_FILES = frozenset(
+    {
+        *("config.json", "history.jsonl", "log", "blobs", "lock", "model.keras", "report.html"),
+        *(FACTS, COMPARISON, PREPROCESSING),
+    }
+)
+"""Names in a run's folder that Hansa itself writes."""
 
 
 def open_run(
@@ -24,6 +34,7 @@ def open_run(
     texts: Mapping[str, str],
     cards: Mapping[str, DataCard],
     model: Mapping[str, Any],
+    preprocessing: Sequence[Mapping[str, Any]],
 ) -> Run:
     """Create a run's folder, or open it to go on, and keep what its report needs.
 
@@ -34,7 +45,9 @@ def open_run(
     try:
         if resume:
             store.check_config(config)
-        write_texts(store.folder, texts)
+        columns = next(iter(cards.values())).columns
+        steps = {"columns": columns, "steps": list(preprocessing)}
+        write_texts(store.folder, {**texts, PREPROCESSING: json.dumps(steps, indent=1) + "\n"})
         write_facts(store.folder, cards=cards, environment=environment(), model=model)
         store.note("resumed" if resume else "started", {"environment": environment(), "time": now()})
     except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hansa.client import Site
 from hansa.data.cards import card, check_cards
@@ -22,10 +23,13 @@ class Localised:
     Attributes:
         sites: Each client with its rows.
         cards: What each client tells about them.
+        preprocessing: The transforms in order. A federated one has its numbers, the same for all clients; a
+            local one has none, since every client has its own.
     """
 
     sites: Mapping[str, Site]
     cards: Mapping[str, DataCard]
+    preprocessing: tuple[Mapping[str, Any], ...] = ()
 
 
 def localise(clients: tuple[Client, ...]) -> Localised:
@@ -47,7 +51,27 @@ def localise(clients: tuple[Client, ...]) -> Localised:
         sites[client.name] = Site(name=client.name, data=data)
         cards[client.name] = card(data)
     check_cards(cards)
-    return Localised(sites=sites, cards=cards)
+    _check_classes(cards)
+    return Localised(sites=sites, cards=cards, preprocessing=_told(clients[0], known))
+
+
+def _check_classes(cards: Mapping[str, DataCard]) -> None:
+    """Raise where all clients' labels are classes and there is only one of them."""
+    counts = [c.labels for c in cards.values()]
+    found = {label for labels in counts if labels is not None for label in labels}
+    if all(labels is not None for labels in counts) and len(found) == 1:
+        raise DataError(
+            f"every training row of every client has the label {found.pop()!r}: there is nothing to learn. "
+            "Look at the label column, and at positive= where a label is told from a text or a comparison."
+        )
+
+
+def _told(client: Client, known: Mapping[int, Summary]) -> tuple[Mapping[str, Any], ...]:
+    fitted = {position: client.preprocess[position].fit(summary) for position, summary in known.items()}
+    return tuple(
+        {**step.describe(), **(fitted[position].describe() if position in fitted else {})}
+        for position, step in enumerate(client.preprocess)
+    )
 
 
 def check_learner(learner: Learner, cards: Mapping[str, DataCard]) -> None:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from hansa.bridge import model as bridge
-from hansa.bridge.padding import pads
+from hansa.bridge.padding import padded_size, pads
 from hansa.types import Array, Examples, LocalTask, Metrics
 
 State = dict[str, list[Any]]
@@ -46,7 +46,8 @@ class Program:
             "optimizer": list(model.optimizer.variables),
             "metrics": list(model.metrics_variables),
         }
-        self._initial = {name: [v.value for v in vs] for name, vs in self._variables.items()}
+        # Copies: Keras' own fit, which the user may call on the model, gives the variables' buffers away.
+        self._initial = {name: [jnp.array(v.value) for v in vs] for name, vs in self._variables.items()}
         self._whole = np.ones(0, np.float32)
         self._begin = jax.jit(self._first_state)
         self._end = jax.jit(self._final_values)
@@ -102,6 +103,7 @@ class Program:
             if len(self._whole) != size:
                 self._whole = np.ones(size, np.float32)
             return (*bridge.batch_of(examples, rows), self._whole)
+        size = padded_size(size, rows=len(examples))
         filled = np.full(size, rows[0])
         filled[: len(rows)] = rows
         mask = np.zeros(size, np.float32)

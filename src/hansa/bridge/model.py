@@ -104,7 +104,9 @@ def complete(model: Any, examples: Examples, seed: int) -> list[tuple[int, ...]]
             model.reset_metrics()
     except Exception as error:
         one = examples.take(np.arange(1))
-        told = str(error).strip().splitlines()
+        lines = [line.strip() for line in str(error).strip().splitlines()]
+        # Keras names the layer in its first line and what is wrong after it.
+        told = [line for line in lines if line and not line.startswith("Exception encountered")] or lines
         raise ConfigurationError(
             f"the model does not match the data: features of one row are {_shapes(one.x)}, labels are "
             f"{_shapes(one.y)}. Keras said: {told[0] if told else type(error).__name__}"
@@ -125,6 +127,7 @@ def _probe(model: Any, rows: Examples) -> list[tuple[int, ...]]:
     y_pred = model(x, training=False)
     compute_loss(model, x, y, y_pred, None, training=False)
     model.compute_metrics(x, y, y_pred, None)
+    metric_tensors(model)
     for variable, value in before:
         variable.assign(value)
     return [tuple(output.shape[1:]) for output in keras.tree.flatten(y_pred)]
@@ -233,7 +236,11 @@ def update_padded_metrics(model: Any, y: Any, y_pred: Any, weight: Any, mask: An
 
 def metric_tensors(model: Any) -> dict[str, Any]:
     """Return the compiled metrics' current values by log name, without the loss."""
-    results = {k: v for k, v in model.get_metrics_result().items() if k != "loss"}
+    results: dict[str, Any] = {}
+    for name, value in model.get_metrics_result().items():
+        # A metric may have several results.
+        results.update(value if isinstance(value, dict) else {name: value})
+    results.pop("loss", None)
     return {name: keras.ops.convert_to_tensor(value) for name, value in results.items()}
 
 

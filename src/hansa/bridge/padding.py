@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+_LEAST_BOUND = 256  # up to here all parties share one size
 _MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 _BATCH_LOSSES = ("dice", "tversky", "circle", "ctc")
 _BATCH_LAYERS = (
@@ -42,6 +43,15 @@ def pads(model: Any, outputs: list[tuple[int, ...]], *, training: bool) -> bool:
         and _is_mean(model)
         and all(_honours_weights(metric) for metric in _compiled_metrics(model))
     )
+
+
+def padded_size(batch_size: int, *, rows: int) -> int:
+    """Return the size to which a short batch of a party with so many rows is filled.
+
+    It is the batch size, unless that is far above what the party has: then a power of two, so that neither
+    the memory for rows that are not there, nor the number of sizes to compile, grows with the batch size.
+    """
+    return min(batch_size, max(_LEAST_BOUND, 1 << (rows - 1).bit_length()))
 
 
 def flat_losses(model: Any) -> list[Any]:

@@ -50,9 +50,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_MAIN_HELP = """Federated learning for parties who need not trust each other.
+_MAIN_HELP = """Federated learning of Keras models.
 
-Several parties train one Keras model together, and none shows its data.
+Several parties train one model, and their rows stay with them.
+What the coordinator sees of them: docs/threat-model.md.
 
 [bold]Begin with[/bold]
 

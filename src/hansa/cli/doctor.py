@@ -104,7 +104,7 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _pip(extra: str) -> str:
-    return "pip install jax" if extra == "jax" else f"pip install 'hansa[{extra}]'"
+    return "pip install jax" if extra == "jax" else f"pip install '.[{extra}]' in your clone of Hansa"
 
 
 def _version(distribution: str) -> str | None:

@@ -98,9 +98,11 @@ def kind_of(kinds: Mapping[str, Any], raw: Any, where: str) -> tuple[str, dict[s
     kind, rest = raw.get("kind"), {key: value for key, value in raw.items() if key != "kind"}
     if kind is None:
         raise ConfigurationError(f"{where} lacks the key 'kind': one of {', '.join(kinds)}.")
+    if not isinstance(kind, str):
+        raise ConfigurationError(f"{where} kind is {_shown(kind)}; kind must be a text in quotes.")
     if kind not in kinds:
-        raise UnknownNameError(f"kind in {where}", str(kind), kinds)
-    return str(kind), rest
+        raise UnknownNameError(f"kind in {where}", kind, kinds)
+    return kind, rest
 
 
 def build(target: Callable[..., Any], raw: Mapping[str, Any], where: str, **more: Any) -> Any:

@@ -37,6 +37,9 @@ _ACTIVATIONS: dict[Task, str | None] = {
     "one_hot": "softmax",
     "numbers": None,
 }
+LEARNING_RATE = 0.1
+"""Of the built-in models' default optimizer, plain SGD: suits standardized features."""
+_MOST = 1_000_000  # units of a layer
 METRICS = (
     "accuracy",
     "auc",
@@ -86,10 +89,10 @@ def check_model(keys: ModelKeys) -> None:
     if not 0 <= keys.dropout < 1:
         raise ConfigurationError(f"[model] dropout is {keys.dropout}; it must be at least 0 and below 1.")
     for name in ("hidden", "filters"):
-        if not getattr(keys, name) or min(getattr(keys, name)) < 1:
-            raise ConfigurationError(f"[model] {name} must be a list of whole numbers of 1 or more.")
-    if keys.classes is not None and keys.classes < 2:
-        raise ConfigurationError(f"[model] classes is {keys.classes}; it must be 2 or more.")
+        if not getattr(keys, name) or min(getattr(keys, name)) < 1 or max(getattr(keys, name)) > _MOST:
+            raise ConfigurationError(f"[model] {name} must be a list of whole numbers from 1 to {_MOST}.")
+    if keys.classes is not None and not 2 <= keys.classes <= _MOST:
+        raise ConfigurationError(f"[model] classes is {keys.classes}; it must be from 2 to {_MOST}.")
     optimizer_of(keys.optimizer, "[model] optimizer", learning_rate=keys.learning_rate)
 
 
@@ -101,7 +104,8 @@ def built_in(keys: ModelKeys, clients: Sequence[Client]) -> Callable[[], Any]:
         import keras
 
         shape = shape_of(keys, clients)
-        optimizer = optimizer_of(keys.optimizer, "[model] optimizer", learning_rate=keys.learning_rate)
+        rate = LEARNING_RATE if keys.learning_rate is None and keys.optimizer == "sgd" else keys.learning_rate
+        optimizer = optimizer_of(keys.optimizer, "[model] optimizer", learning_rate=rate)
         layers = [
             keras.Input(shape.features),
             *BUILT_IN[str(keys.name)](keys, shape),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hansa.cli.keys import Section, given, kind_of, parse
+from hansa.errors import ConfigurationError
 
 
 class _Keys(Section):
@@ -61,10 +63,20 @@ class Optimizer:
     settings: Mapping[str, Any]
 
     def build(self) -> Any:
-        """Return the optimizer."""
+        """Return the optimizer.
+
+        Raises:
+            ConfigurationError: Keras refuses a value.
+        """
         import keras
 
-        return getattr(keras.optimizers, self.name)(**self.settings)
+        try:
+            return getattr(keras.optimizers, self.name)(**self.settings)
+        except ValueError as error:
+            told = ", ".join(f"{key} = {value}" for key, value in self.settings.items())
+            raise ConfigurationError(
+                f"the optimizer {self.name} cannot have {told}. Keras said: {error}"
+            ) from error
 
 
 def optimizer_of(raw: Any, where: str, *, learning_rate: float | None = None) -> Optimizer:
@@ -77,11 +89,17 @@ def optimizer_of(raw: Any, where: str, *, learning_rate: float | None = None) ->
 
     Raises:
         UnknownNameError: The optimizer or a key does not exist.
-        ConfigurationError: A value is of the wrong type.
+        ConfigurationError: A value is of the wrong type, or not finite.
     """
     table = {"kind": raw} if isinstance(raw, str) else raw
     kind, rest = kind_of(dict.fromkeys(OPTIMIZERS), table, where)
     if learning_rate is not None:
         rest = {"learning_rate": learning_rate, **rest}
     name, keys = OPTIMIZERS[kind]
-    return Optimizer(name=name, settings=given(parse(keys, rest, f"{where} of kind {kind!r}")))
+    settings = given(parse(keys, rest, f"{where} of kind {kind!r}"))
+    for key, value in settings.items():
+        if value is not None and not math.isfinite(value):
+            raise ConfigurationError(
+                f"{where} of kind {kind!r} {key} is {value}; it must be a finite number."
+            )
+    return Optimizer(name=name, settings=settings)

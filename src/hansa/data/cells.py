@@ -45,6 +45,13 @@ class Cells:
 
     def column(self, name: str) -> Sequence[Any]:
         """Return the cells of a column, or raise with the nearest name that exists."""
+        header = next(iter(self.columns), "")
+        if len(self.columns) == 1 and name != header and any(mark in header for mark in ";\t|"):
+            mark = next(mark for mark in ";\t|" if mark in header)
+            raise DataError(
+                f"{self.origin} has one column, {header!r}: its cells are divided by {mark!r}, not by ','. "
+                f"Set delimiter = {mark!r}."
+            )
         if name not in self.columns:
             raise UnknownNameError(f"column in {self.origin}", name, self.columns)
         return self.columns[name]
@@ -54,11 +61,17 @@ class Cells:
         return f"row {row + 1}" + ("" if self.lines is None else f" (line {self.lines[row]})")
 
 
-def numbers(cells: Cells, column: str) -> Numbers:
+FEATURE_ADVICE = (
+    "Declare its categories (categorical), leave it out (drop), or name what is missing (na_values)."
+)
+LABEL_ADVICE = 'It is the target: say which value counts as 1, as in positive = "yes".'
+
+
+def numbers(cells: Cells, column: str, advice: str = FEATURE_ADVICE) -> Numbers:
     """Return a column as float64, NaN where a cell is missing.
 
     Raises:
-        DataError: A cell is not a number.
+        DataError: A cell is not a number; ``advice`` says what to do.
     """
     values = cells.column(column)
     result = np.empty(len(values))
@@ -67,7 +80,7 @@ def numbers(cells: Cells, column: str) -> Numbers:
         if number is None:
             raise DataError(
                 f"{cells.origin}: column {column!r}, {cells.place(row)} holds {value!r}, not a number. "
-                "Use categorical= for its categories, drop= to leave it out, na_values= for missing ones."
+                f"{advice}"
             )
         result[row] = number
     return result
@@ -111,8 +124,9 @@ def labels(cells: Cells, column: str, positive: str | float | None) -> tuple[Num
     values = cells.column(column)
     if positive is None:
         whole = all(_is_whole(value) for value in values if value is not None)
-        return numbers(cells, column), whole
+        return numbers(cells, column, LABEL_ADVICE), whole
     if isinstance(positive, str) and not _RULE.fullmatch(positive):
+        _check_spelling(cells, column, positive)
         match = [math.nan if _is_missing(value) else float(str(value) == positive) for value in values]
         return np.array(match), True
     compare, bound = _comparison(positive)
@@ -169,6 +183,19 @@ def as_number(value: Any) -> float | None:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _check_spelling(cells: Cells, column: str, positive: str) -> None:
+    """Raise where a label differs from the positive one by case, spaces or the spelling of a number alone."""
+    meant, number = positive.strip().casefold(), as_number(positive)
+    for row, value in enumerate(cells.columns[column]):
+        if value is None or str(value) == positive:
+            continue
+        if str(value).strip().casefold() == meant or (number is not None and as_number(value) == number):
+            raise DataError(
+                f"{cells.origin}: column {column!r}, {cells.place(row)} holds {str(value)!r}, but positive "
+                f"is {positive!r}. Labels must be spelt alike everywhere: correct the file, or positive."
+            )
 
 
 def _is_missing(value: Any) -> bool:

@@ -151,7 +151,8 @@ def _named_client(name: Any, given: Any) -> Client:
 
 def _check_name(name: Any) -> None:
     if not isinstance(name, str) or len(name) > MAX_NAME or not _NAME.fullmatch(name):
+        told = f"{name[:MAX_NAME]}..." if isinstance(name, str) and len(name) > 2 * MAX_NAME else name
         raise ConfigurationError(
-            f"{name!r} is not a client name. Names have 1 to {MAX_NAME} characters: letters, digits, '.', "
+            f"{told!r} is not a client name. Names have 1 to {MAX_NAME} characters: letters, digits, '.', "
             "'_', '-' and inner spaces, not starting with '.'."
         )

@@ -35,6 +35,10 @@ class Fitted(Protocol):
         """Return the rows with features transformed."""
         ...
 
+    def describe(self) -> dict[str, Any]:
+        """Return the numbers as plain JSON values."""
+        ...
+
 
 @runtime_checkable
 class Transform(Protocol):
@@ -74,6 +78,10 @@ class Affine:
         _check_shape(x, self.center)
         return _with_features(examples, ((x - self.center) / self.scale).astype(np.float32))
 
+    def describe(self) -> dict[str, Any]:
+        """Return center and scale, one value for each feature."""
+        return {"center": self.center.tolist(), "scale": self.scale.tolist()}
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fill:
@@ -86,6 +94,10 @@ class Fill:
         x = _features(examples, "preprocessing")
         _check_shape(x, self.value)
         return _with_features(examples, np.where(np.isnan(x), self.value, x).astype(np.float32))
+
+    def describe(self) -> dict[str, Any]:
+        """Return what missing features become, one value for each feature."""
+        return {"missing_becomes": self.value.tolist()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,6 +146,11 @@ def _convert(tree: Any, name: str, convert: Callable[[Any, str], Array]) -> Any:
 
 
 def _numeric_array(value: Any, name: str) -> Array:
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DataError(
+            f"{name} is a masked array with {np.ma.count_masked(value)} masked values, which would count as "
+            "values. Make them missing with .astype(float).filled(numpy.nan), or leave these rows out."
+        )
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:

@@ -198,10 +198,10 @@ class CSV(Table):
             raise ConfigurationError(f"na_values must be a list of texts, got the text {self.na_values!r}.")
         object.__setattr__(self, "na_values", tuple(self.na_values))
         try:
-            codecs.lookup(self.encoding)
-        except LookupError as error:
+            "".encode(self.encoding)
+        except (LookupError, ValueError, TypeError) as error:
             raise ConfigurationError(
-                f"encoding {self.encoding!r} does not exist; try 'utf-8' or 'cp1252'."
+                f"encoding {self.encoding!r} is not an encoding of text; try 'utf-8' or 'cp1252'."
             ) from error
 
     def describe(self) -> dict[str, Any]:

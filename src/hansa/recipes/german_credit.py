@@ -1,4 +1,4 @@
-"""Seven lenders learn to tell bad credits from good ones, and no loan leaves its lender.
+"""Seven lenders learn to tell bad credits from good ones, and no loan's record is sent.
 
 The lenders are what the loans were for (a car, furniture, a business, ...); purposes with fewer than 50
 loans are one lender, "other". Each has its own file and its own held-out loans. The categories are
@@ -123,7 +123,7 @@ def build(*, model: str = "logistic", seed: int = 0, algorithm: Algorithm | None
         clients(seed=seed),
         algorithm=FedAvg(epochs=1, batch_size=16) if algorithm is None else algorithm,
         seed=seed,
-        title=GERMAN_CREDIT.title,
+        title=f"{GERMAN_CREDIT.title} · {model}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Four hospitals learn to tell who has a heart disease, and no patient's record leaves its hospital.
+"""Four hospitals learn to tell who has a heart disease, and no patient's record is sent.
 
 Each hospital has its own file, its own preprocessing and its own held-out patients. The features are
 those of FLamby's Fed-Heart-Disease: ``slope``, ``ca`` and ``thal`` are left out, then every patient
@@ -128,7 +128,7 @@ def build(*, model: str = "logistic", seed: int = 0, algorithm: Algorithm | None
         clients(seed=seed),
         algorithm=FedAvg(epochs=1, batch_size=16) if algorithm is None else algorithm,
         seed=seed,
-        title=HEART_DISEASE.title,
+        title=f"{HEART_DISEASE.title} · {model}",
     )
 
 
@@ -136,7 +136,7 @@ HEART_DISEASE = Recipe(
     name="heart-disease",
     title="Heart disease in four hospitals",
     field="medicine",
-    summary="Four hospitals train one model on the records of 740 patients, which never leave them; "
+    summary="Four hospitals train one model on the records of 740 patients, which are not sent; "
     "Switzerland, with one healthy patient, is not measured.",
     metric="auc",
     higher_is_better=True,

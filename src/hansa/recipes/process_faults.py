@@ -159,7 +159,7 @@ def build(
         clients(tennessee_eastman() if runs is None else runs),
         algorithm=FedAvg(epochs=1, batch_size=32) if algorithm is None else algorithm,
         seed=seed,
-        title=PROCESS_FAULTS.title,
+        title=f"{PROCESS_FAULTS.title} · {model}",
     )
 
 

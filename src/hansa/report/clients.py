@@ -20,17 +20,17 @@ def clients_table(data: ReportData) -> Html:
     names, comparison, metric = client_names(data), data.comparison, outcome(data).metric
     if not names:
         return tag("p", "No client is known.", class_="note")
-    finals, _ = last_client_values(data, metric)
+    finals, where = last_client_values(data, metric)
     splits = [s for s in ("train", "validation", "test") if any(s in c.examples for c in data.cards.values())]
     splits += ["test"] if comparison and comparison.test_examples and "test" not in splits else []
     columns = [Column(title="Client", numeric=False)]
     columns += [Column(title=WAY_TITLES[way]) for way in WAYS] if comparison else []
-    columns += [Column(title=f"Final {metric_words(metric)}")] if finals else []
+    columns += [Column(title=_measured(metric, where))] if finals else []
     columns += [Column(title=s.capitalize()) for s in splits]
     rows = [_row(data, name, splits, finals) for name in names[:MOST_ROWS]]
     look = "clients versus" if comparison else "clients"
     shown = len(rows) if len(rows) <= _MOST_OPEN else _FIRST
-    caption = f"Examples by split and final {metric_words(metric)} of each client"
+    caption = f"Examples by split and last {metric_words(metric)} of each client"
     foot = _foot(data, names, splits, finals) if len(names) > 1 else None
     first = table(columns, rows[:shown], caption=caption, foot=foot, class_=look, quiet=True)
     if shown == len(rows):
@@ -59,7 +59,7 @@ def _foot(
     if data.comparison:
         averages = comparison_averages(data.comparison)
         foot += [_bar(averages.get(way), way, _top(data.comparison), False) for way in WAYS]
-    foot += [_mean(finals)] if finals else []
+    foot += [_mean(data, finals)] if finals else []
     foot += [_total_examples(data, names, split) for split in splits]
     return foot
 
@@ -70,8 +70,8 @@ def clients_note(data: ReportData) -> Html | None:
     finals, where = last_client_values(data, result.metric)
     parts = []
     if finals:
-        final = f"Final {metric_words(result.metric)}: the last value each client reported ({where})"
-        parts.append(f"{final}; the last row is their plain mean.")
+        final = f"{_measured(result.metric, where)}: the last value each client reported ({where})"
+        parts.append(f"{final}; the last row is their mean, weighted by these rows.")
     if comparison:
         better = "greater" if comparison.higher_is_better else "smaller"
         parts.append(
@@ -119,9 +119,19 @@ def _total_examples(data: ReportData, names: Sequence[str], split: str) -> str:
     return count(sum(int(n) for n in numbers if n.isdigit()))
 
 
-def _mean(values: Mapping[str, float]) -> str:
-    numbers = [v for v in values.values() if math.isfinite(v)]
-    return decimal(sum(numbers) / len(numbers)) if numbers else ABSENT
+def _measured(metric: str, where: str) -> str:
+    """Return the title of the clients' last values, by the rows they were measured on."""
+    return f"{'Validation' if 'validation' in where else 'Training'} {metric_words(metric)}"
+
+
+def _mean(data: ReportData, values: Mapping[str, float]) -> str:
+    """Return the mean of the clients' values as logged: weighted by validation (or training) rows."""
+    sizes = {name: card.examples for name, card in data.cards.items()}
+    rows = {name: sizes.get(name, {}) for name, v in values.items() if math.isfinite(v)}
+    split = "validation" if any(r.get("validation") for r in rows.values()) else "train"
+    weights = {name: r.get(split, 0) for name, r in rows.items()}
+    total = sum(weights.values())
+    return decimal(sum(weights[n] * values[n] for n in weights) / total) if total else ABSENT
 
 
 def _is_share(comparison: Comparison) -> bool:

@@ -150,6 +150,6 @@ def _evaluate(data: ReportData) -> list[str]:
         lines.append("On each client’s own held-out rows")
     if not lines:
         lines.append("On training rows only" if not result.key.startswith("val_") else f"On {result.where}")
-    lines.append(f"Final {metric_words(result.metric)} {decimal(result.final)}")
+    lines.append(f"Last {metric_words(result.metric)} {decimal(result.final)}")
     seconds = sum(finite(r.timings_s.get("evaluate")) or 0.0 for r in data.records)
     return [*lines, f"{duration(seconds)} in all"] if seconds else lines

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from hansa.record import RoundRecord
@@ -110,7 +109,7 @@ def headline(data: ReportData) -> str:
     averages = comparison_averages(data.comparison) if data.comparison else {}
     together = averages.get("federated")
     if data.comparison and together is not None:
-        places = decimals(averages.values())
+        places = decimals(averages.values(), least=3)
         sentence = (
             f"{who} reached {metric_words(data.comparison.metric)} {decimal(together, places)} "
             f"on average after {rounds}"
@@ -126,7 +125,7 @@ def headline(data: ReportData) -> str:
         return f"{who} ended before a round was finished."
     if result.final is None:
         return f"{who} ran for {rounds}."
-    value = f"{metric_words(result.metric)} of {decimal(result.final, 2 if result.final >= 0.1 else 3)}"
+    value = f"{metric_words(result.metric)} of {decimal(result.final)}"
     return f"{who} reached a {result.where.replace('the clients’ own ', '')} {value} after {rounds}."
 
 
@@ -175,16 +174,9 @@ def best_ways(row: Mapping[str, float | None], higher: bool) -> set[str]:
     return {way for way, n in values.items() if n == best}
 
 
-def total_seconds(data: ReportData) -> tuple[float, bool]:
-    """Return how long the run took, and whether this is wall time rather than the rounds' own sum."""
-    try:
-        if data.started and data.finished:
-            length = datetime.fromisoformat(data.finished) - datetime.fromisoformat(data.started)
-            if length.total_seconds() >= 0:
-                return length.total_seconds(), True
-    except (ValueError, TypeError):  # a malformed time, or one with and one without a zone
-        pass
-    return sum(finite(s) or 0.0 for r in data.records for s in r.timings_s.values()), False
+def total_seconds(data: ReportData) -> float:
+    """Return how long the rounds took, all phases added up."""
+    return sum(finite(s) or 0.0 for r in data.records for s in r.timings_s.values())
 
 
 def last_client_values(data: ReportData, metric: str) -> tuple[dict[str, float], str]:

@@ -28,7 +28,7 @@ from hansa.report.wording import (
     decimal,
     duration,
     finite,
-    metric_title,
+    metric_words,
     size,
 )
 
@@ -152,7 +152,7 @@ def _emphasised(data: ReportData) -> list[Child]:
 
 def _cards(data: ReportData) -> Html:
     result, names = outcome(data), client_names(data)
-    seconds, wall = total_seconds(data)
+    seconds = total_seconds(data)
     down, up = sum(r.bytes_down for r in data.records), sum(r.bytes_up for r in data.records)
     asked = finite(setting(data.config, "rounds"))
     done, final = len(data.records), data.records[-1].model_hash if data.records else ""
@@ -165,11 +165,10 @@ def _cards(data: ReportData) -> Html:
     if result.final is not None and result.best is not None:
         best = f"; best {decimal(result.best[1])} in round {result.best[0]}" if len(result.values) > 1 else ""
         where = result.where.replace("the clients’ own", "clients’")
-        cards.append(
-            _card(f"Final {metric_title(result.metric).lower()}", decimal(result.final), f"{where}{best}")
-        )
+        kind = "Training" if "training" in where else "Validation"
+        cards.append(_card(f"{kind} {metric_words(result.metric)}", decimal(result.final), f"{where}{best}"))
     each = duration(seconds / done) if done else ABSENT
-    cards.append(_card("Time" if wall else "Time in rounds", duration(seconds), f"{each} a round"))
+    cards.append(_card("Time in rounds", duration(seconds), f"{each} a round"))
     if down or up:
         cards.append(_card("Payload exchanged", size(down + up), f"{size(down)} to clients, {size(up)} back"))
     if final:

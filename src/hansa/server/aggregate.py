@@ -46,7 +46,14 @@ def aggregate_with(function: Callable[[Array, Array], Array], deltas: Mapping[st
     vectors = np.stack([d.vector for d in deltas.values()])
     weights = np.array([d.weight for d in deltas.values()], np.float64)
     name = getattr(function, "__name__", repr(function))
-    result: Any = np.asarray(function(vectors, weights))
+    returned: Any = function(vectors, weights)
+    try:
+        result: Any = np.asarray(returned)
+    except (ValueError, TypeError) as error:
+        raise UpdateError(
+            f"the aggregate function {name} returned a {type(returned).__name__} that is no array ({error}); "
+            f"expected one vector of real numbers of shape {vectors.shape[1:]}."
+        ) from error
     if result.shape != vectors.shape[1:] or result.dtype.kind not in "iuf":
         raise UpdateError(
             f"the aggregate function {name} returned shape {result.shape} and dtype {result.dtype}; expected "

@@ -10,7 +10,7 @@ import numpy as np
 from hansa import bridge
 from hansa.errors import ConfigurationError
 from hansa.tree import Layout
-from hansa.types import DataCard, Examples, FloatVector, LocalTask, Metrics, Trained
+from hansa.types import DataCard, Examples, FloatVector, LocalTask, Metrics, Trained, map_arrays
 
 NOT_BUILT = "the model is not built yet; call Federation.fit or Federation.prepare first."
 
@@ -32,6 +32,7 @@ class KerasLearner:
         """
         self._function = model_function
         self._model: Any = None
+        self._shapes: Any = None
         self._program: Any = None
         self._layout: Layout | None = None
         self._initial: FloatVector = np.zeros(0, np.float32)
@@ -52,8 +53,18 @@ class KerasLearner:
         return inside.is_plain_sgd(self.model)
 
     def build(self, examples: Examples, seed: int) -> None:
-        """Call the model function and create all variables. Does nothing the second time."""
+        """Call the model function and create all variables. Does nothing the second time.
+
+        Raises:
+            ConfigurationError: If the model cannot take such rows, or was built for others.
+        """
+        shapes = map_arrays(examples.x, lambda a: a.shape[1:])
         if self._model is not None:
+            if shapes != self._shapes:
+                raise ConfigurationError(
+                    f"this learner was built for features of shape {self._shapes} and cannot take {shapes}. "
+                    "Give each federation the model function itself, or a learner of its own."
+                )
             return
         bridge.choose_backend()
         from hansa.bridge import model as inside
@@ -63,7 +74,7 @@ class KerasLearner:
         self._layout = inside.layout_of(model)
         self._program = bridge.load_program()(model, outputs=self._outputs)
         self._initial = self._layout.flatten(self._program.initial())
-        self._model = model
+        self._model, self._shapes = model, shapes
 
     def layout(self) -> Layout:
         """Return the layout of the model's floating-point weights."""

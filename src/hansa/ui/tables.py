@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from rich import box
 from rich.console import Group
@@ -57,7 +58,10 @@ def comparison_table(comparison: Comparison) -> Group:
             f"{total:,}" if total else "",
             *_cells(comparison.average, ways, comparison),
         )
-    return Group(title, "", table)
+    parts: list[Any] = [title, "", table]
+    if any(row.get(way) is None for _, row in rows for way in ways):
+        parts.append(Text("– not measured: the client has no rows held out", style="dim"))
+    return Group(*parts)
 
 
 def _cells(row: Mapping[str, float | None], ways: list[str], comparison: Comparison) -> list[Text]:
