@@ -209,7 +209,7 @@ def test_a_backend_that_is_not_installed(monkeypatch):
     monkeypatch.delitem(sys.modules, "keras")
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match="pip install 'hansa\\[torch\\]'"):
+    with pytest.raises(MissingExtraError, match="pip install '.\\[torch\\]'"):
         bridge.choose_backend()
     monkeypatch.delenv("KERAS_BACKEND")
     with pytest.raises(ConfigurationError, match="no Keras backend is installed"):
@@ -292,3 +292,11 @@ def test_models_without_an_input_are_created_from_the_data():
     assert [e.shape for e in layout(late).entries] == [(WIDTH, 2), (2,), (2, 1), (1,)]
     assert {e.dtype for e in layout(CASES["bfloat16"].build).entries} == {"bfloat16"}
     assert layout(lambda: compile_fresh(Plain())).size == layout(CASES["subclass"].build).size
+
+
+def test_an_empty_choice_is_none(monkeypatch):
+    monkeypatch.delitem(sys.modules, "keras")
+    monkeypatch.setenv("KERAS_BACKEND", "")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "jax" or None)
+    assert not bridge.user_chose()
+    assert bridge.choose_backend() == "jax"

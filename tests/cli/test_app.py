@@ -1,3 +1,5 @@
+import os
+import shlex
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ from hansa.cli.app import app
 from hansa.cli.errors import exit_code
 from hansa.errors import ConfigurationError, DataError, LogError, MissingExtraError, RoundError, UpdateError
 
+COMMAND = (sys.executable, "-c", "from hansa.cli import main; main()")
 COMMANDS = ("run", "new", "report", "datasets", "recipes", "doctor")
 
 
@@ -98,3 +101,35 @@ def test_a_message_is_plain_where_nobody_looks(wrong):
 
 def test_commands_are_those_that_are_documented():
     assert sorted(command.callback.__name__ for command in app.registered_commands) == sorted(COMMANDS)
+
+
+def test_what_the_system_reports_is_one_message(project, wrong, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hansa.cli.running.run", full)
+    assert "No space left on device. --debug shows where." in wrong("run", "run.toml", code=1)
+
+
+@pytest.mark.parametrize("close", [">&-", "2>&-"])
+def test_closed_streams(close):
+    command = f"{shlex.join(COMMAND)} recipes --json {close}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_names_that_the_terminal_cannot_show():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*COMMAND, "datasets"], capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    done = subprocess.run([*COMMAND, "run", b"\xff.toml"], capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: ?.toml does not exist")
+
+
+def test_a_backend_that_does_not_exist_is_not_blamed_on_the_model_file(project):
+    environment = {**os.environ, "KERAS_BACKEND": "garbage"}
+    command = [*COMMAND, "run", "run.toml"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: KERAS_BACKEND is 'garbage'; Hansa trains on")

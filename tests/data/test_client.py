@@ -102,3 +102,8 @@ def test_a_huge_name_is_not_told_as_a_whole():
     with pytest.raises(ConfigurationError, match="not a client name") as caught:
         Client(name="x" * 100_000, source=SOURCE)
     assert len(str(caught.value)) < 300
+
+
+def test_preprocess_that_is_no_list():
+    with pytest.raises(ConfigurationError, match="preprocess holds 5; expected transforms"):
+        Client(name="a", source=SOURCE, preprocess=5)

@@ -206,3 +206,8 @@ def test_a_thousand_clients_share_the_rows():
     made = iid(x, np.zeros(5000, dtype=int), clients=1000)
     assert all(c.source.examples is made[0].source.examples for c in made)
     assert np.shares_memory(made[0].source.examples.x, x)
+
+
+def test_names_that_are_no_list():
+    with pytest.raises(ConfigurationError, match="names must be 2 names, one for each client, got 5"):
+        iid([[0.0]] * 4, [0] * 4, clients=2, names=5)

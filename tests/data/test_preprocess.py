@@ -159,3 +159,9 @@ def test_describe_and_protocol():
     ]
     assert len({json.dumps(t.describe()) for t in transforms}) == 5
     assert all(isinstance(t, Transform) for t in transforms)
+
+
+@pytest.mark.parametrize("shift", ["x", [1, "a"], [[1.0], [1.0, 2.0]], None])
+def test_a_shift_that_is_no_number(shift):
+    with pytest.raises(ConfigurationError, match=r"Standardize.shift must be one number"):
+        Standardize(shift=shift)

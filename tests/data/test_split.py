@@ -118,3 +118,9 @@ def test_indices_of_unknown_splits_and_rows():
 def test_describe_is_json_and_follows_the_declaration():
     described = [Split(), Split(seed=1), Split(train=0.9, test=0.1), Split(indices={"train": [0]})]
     assert len({json.dumps(split.describe()) for split in described}) == 4
+
+
+@pytest.mark.parametrize("indices", [5, [0, 1], {"train": [[0, 1], [2]]}, {"train": 5}])
+def test_indices_of_another_form(indices):
+    with pytest.raises(ConfigurationError, match="indices"):
+        Split(indices=indices)

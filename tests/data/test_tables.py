@@ -173,7 +173,7 @@ def test_wrong_encoding_and_no_file(tmp_path):
         ({"features": ("a", "a")}, "more than once"),
         ({"features": ("y",)}, "also the target"),
         ({"categorical": {"a": ("x",)}, "drop": ("a",)}, "also in drop"),
-        ({"categorical": {"a": "xy"}}, "got the text 'xy'"),
+        ({"categorical": {"a": "xy"}}, "list of texts, got 'xy'"),
         ({"categorical": {"a": ("x", "x")}}, "different categories"),
         ({"categorical": {"a": ("x",)}, "drop_first": True}, "2 or more"),
         ({"categorical": ["a"]}, "must map"),
@@ -248,3 +248,32 @@ def test_a_file_divided_by_another_delimiter_says_which(tmp_path):
     path = write(tmp_path, "a;y\n1;0\n")
     with pytest.raises(DataError, match=r"one column, 'a;y': .*Set delimiter = ';'"):
         CSV(path, "y").load()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"features": 3}, "features must be a list of column names, got 3"),
+        ({"drop": 3}, "drop must be a list of column names, got 3"),
+        ({"na_values": 3}, "na_values must be a list of texts, got 3"),
+        ({"categorical": {"s": 3}}, r"categorical\['s'\] must be a list of texts, got 3"),
+        ({"path": None}, "path must be the path of a file, got None"),
+        ({"path": b"rows.csv"}, "path must be the path of a file"),
+    ],
+)
+def test_options_of_another_type(options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        CSV(**{"path": "rows.csv", "target": "y", **options})
+
+
+@pytest.mark.parametrize("label", ["99999999999999999999999", "-9007199254740994"])
+def test_labels_too_large_to_be_told_apart(tmp_path, label):
+    with pytest.raises(DataError, match=r"column 'y' holds whole numbers above 2\*\*53"):
+        CSV(write(tmp_path, f"a,y\n1,{label}\n"), "y").load()
+    assert CSV(write(tmp_path, "a,y\n1,9007199254740992\n"), "y").load().y.tolist() == [2**53]
+
+
+def test_a_hundred_thousand_columns(tmp_path):
+    names = [f"c{i}" for i in range(100_000)]
+    text = ",".join(["y", *names]) + "\n" + ",".join(["1"] * 100_001) + "\n"
+    assert CSV(write(tmp_path, text), "y").load().columns == tuple(names)

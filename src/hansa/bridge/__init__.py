@@ -27,7 +27,7 @@ def choose_backend() -> str:
         ConfigurationError: If it names one that Hansa does not know, or none is installed.
     """
     chosen = sys.modules["keras"].config.backend() if "keras" in sys.modules else None
-    chosen = chosen or os.environ.get("KERAS_BACKEND")
+    chosen = chosen or os.environ.get("KERAS_BACKEND") or None  # empty counts as not set, as in Keras
     if chosen is None:
         chosen = next((name for name in BACKENDS if importlib.util.find_spec(name)), None)
         if chosen is None:
@@ -47,7 +47,7 @@ def choose_backend() -> str:
 
 def user_chose() -> bool:
     """Return whether KERAS_BACKEND was set by someone else than `choose_backend`."""
-    return os.environ.get("KERAS_BACKEND") not in {None, *_SETTLED_HERE}
+    return os.environ.get("KERAS_BACKEND") not in {None, "", *_SETTLED_HERE}
 
 
 def backend_version(name: str) -> str:

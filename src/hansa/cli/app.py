@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hansa.cli.errors import INTERRUPTED, exit_code, tell_error
+from hansa.cli.errors import FAILED, INTERRUPTED, exit_code, tell_error
 from hansa.errors import ConfigurationError, HansaError, UnknownNameError
 
 
@@ -35,6 +35,11 @@ class Commands(TyperGroup):
                 raise
             tell_error("\n".join([str(error), *getattr(error, "__notes__", [])]))
             raise typer.Exit(exit_code(error)) from error
+        except OSError as error:
+            if ctx.obj["debug"] or isinstance(error, BrokenPipeError):  # typer knows what a closed pipe means
+                raise
+            tell_error(f"the system reports: {error}. --debug shows where.")
+            raise typer.Exit(FAILED) from error
         except KeyboardInterrupt:
             if ctx.obj["debug"]:
                 raise

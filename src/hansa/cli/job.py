@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hansa import bridge
 from hansa._version import __version__
 from hansa.cli.clients import parties
 from hansa.cli.declaration import Declaration, ModelKeys, declare, read_toml
@@ -176,6 +177,7 @@ def assemble(job: Job) -> Assembled:
     from hansa.api import Federation
     from hansa.recipes import RECIPES
 
+    bridge.choose_backend()  # before a model file imports Keras, whose own error would blame the file
     told = job.declaration
     if told.recipe is not None:
         recipe = RECIPES[told.recipe.name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,10 +160,8 @@ def checked_categories(
         )
     checked: dict[str, tuple[str, ...]] = {}
     for name, values in categorical.items():
-        if isinstance(values, str):
-            raise ConfigurationError(
-                f"categorical[{name!r}] must be a list of texts, got the text {values!r}."
-            )
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise ConfigurationError(f"categorical[{name!r}] must be a list of texts, got {values!r}.")
         checked[name] = tuple(str(value) for value in values)
         if len(set(checked[name])) < len(checked[name]) or len(checked[name]) < 1 + drop_first:
             raise ConfigurationError(

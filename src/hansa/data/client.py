@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +48,8 @@ class Client:
                 f"client {self.name!r}: source is a {type(self.source).__name__}; expected Arrays, CSV, "
                 "Parquet, Stream or another object with load() and describe(). Wrap arrays: Arrays(x, y)."
             )
-        steps = (self.preprocess,) if isinstance(self.preprocess, Transform) else tuple(self.preprocess)
+        given: Any = (self.preprocess,) if isinstance(self.preprocess, Transform) else self.preprocess
+        steps = tuple(given) if isinstance(given, Iterable) else (given,)
         for step in steps:
             if not isinstance(step, Transform) or isinstance(step, type):
                 raise ConfigurationError(

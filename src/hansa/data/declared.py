@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ class Declared:
         if names is None:
             width = len(str(len(parts) - 1))
             names = [f"client-{i:0{width}d}" for i in range(len(parts))]
-        if isinstance(names, str) or len(names) != len(parts):
+        if isinstance(names, str) or not isinstance(names, Sized) or len(names) != len(parts):
             raise ConfigurationError(f"names must be {len(parts)} names, one for each client, got {names!r}.")
         made = tuple(
             Client(

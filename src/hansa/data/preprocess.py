@@ -126,7 +126,10 @@ class Standardize:
         _check_scope(self.scope)
         if isinstance(self.ddof, bool) or not isinstance(self.ddof, int) or self.ddof < 0:
             raise ConfigurationError(f"Standardize.ddof must be an integer of 0 or more, got {self.ddof!r}.")
-        shift = np.asarray(self.shift, dtype=np.float64)
+        try:
+            shift = np.asarray(self.shift, dtype=np.float64)
+        except (ValueError, TypeError):
+            shift = np.array(np.nan)
         if shift.ndim > 1 or not np.isfinite(shift).all():
             raise ConfigurationError(
                 f"Standardize.shift must be one number, or one per feature, got {self.shift!r}."

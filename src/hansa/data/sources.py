@@ -8,6 +8,7 @@ type; labels come out as integers or float32; weights as float32.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -202,6 +203,6 @@ def _checked_columns(columns: Sequence[str] | None, features: Any) -> tuple[str,
         raise DataError("columns name the last axis of one array x of shape (n, ..., d); x has no such axis.")
     if len(names) != features.shape[-1]:
         raise DataError(f"columns has {len(names)} names, but x has {features.shape[-1]} features.")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(name for name, times in Counter(names).items() if times > 1):
         raise DataError(f"columns names {twice} more than once; every name must be different.")
     return names

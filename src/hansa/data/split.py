@@ -151,10 +151,19 @@ def _counts(count: int, fractions: Sequence[float]) -> list[int]:
 def _checked_indices(indices: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
     seen: dict[int, str] = {}
     checked: dict[str, tuple[int, ...]] = {}
+    if not isinstance(indices, Mapping):
+        raise ConfigurationError(
+            f"indices must map splits to row numbers, as in {{'train': [0], 'test': [1]}}; got {indices!r}."
+        )
     for split, values in indices.items():
         if split not in SPLITS:
             raise UnknownNameError("split in indices", split, SPLITS)
-        array = np.asarray(values)
+        try:
+            array = np.asarray(values)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"indices[{split!r}] must be a list of row numbers ({error})."
+            ) from error
         if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
             raise ConfigurationError(
                 f"indices[{split!r}] must be a list of row numbers (integers), got shape {array.shape} "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import csv
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from hansa.data.describe import describe_file
 from hansa.data.sources import as_examples
 from hansa.errors import ConfigurationError, DataError, MissingExtraError, UnknownNameError
 from hansa.types import Examples
+
+_LARGEST_LABEL = 2.0**53  # float64 tells all whole numbers up to here apart
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,12 @@ class Table(ABC):
     missing: Literal["error", "drop", "keep"] = "error"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.path, (str, Path)):
+            raise ConfigurationError(f"path must be the path of a file, got {self.path!r}.")
         for name in ("features", "drop"):
             value = getattr(self, name)
-            if isinstance(value, str):
-                raise ConfigurationError(f"{name} must be a list of column names, got the text {value!r}.")
+            if value is not None and (isinstance(value, str) or not isinstance(value, Iterable)):
+                raise ConfigurationError(f"{name} must be a list of column names, got {value!r}.")
             object.__setattr__(self, name, None if value is None else tuple(value))
         object.__setattr__(self, "categorical", checked_categories(self.categorical, self.drop_first))
         if self.missing not in ("error", "drop", "keep"):
@@ -84,7 +89,13 @@ class Table(ABC):
         kept = self._kept(cells, names, blocks, y, weight)
         with np.errstate(over="ignore"):  # an overflow becomes infinite, which the checks then report
             x = np.column_stack(blocks)[kept].astype(np.float32)
-        y = y[kept].astype(np.int64 if whole else np.float32)
+        y = y[kept]
+        if whole and (np.abs(y) > _LARGEST_LABEL).any():
+            raise DataError(
+                f"{cells.origin}: column {self.target!r} holds whole numbers above 2**53; several of them "
+                "would become one label. Number the classes from 0, or give a column of measured values."
+            )
+        y = y.astype(np.int64 if whole else np.float32)
         return as_examples(x, y, sample_weight=None if weight is None else weight[kept], columns=names)
 
     def describe(self) -> dict[str, Any]:
@@ -194,8 +205,8 @@ class CSV(Table):
         super().__post_init__()
         if not isinstance(self.delimiter, str) or len(self.delimiter) != 1:
             raise ConfigurationError(f"delimiter must be one character, got {self.delimiter!r}.")
-        if isinstance(self.na_values, str):
-            raise ConfigurationError(f"na_values must be a list of texts, got the text {self.na_values!r}.")
+        if isinstance(self.na_values, str) or not isinstance(self.na_values, Iterable):
+            raise ConfigurationError(f"na_values must be a list of texts, got {self.na_values!r}.")
         object.__setattr__(self, "na_values", tuple(self.na_values))
         try:
             "".encode(self.encoding)
@@ -283,5 +294,5 @@ def _check_header(names: Sequence[str], origin: str) -> None:
         raise DataError(
             f"{origin}: column {names.index('') + 1} has no name. Name it (a data frame: index=False)."
         )
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(name for name, times in Counter(names).items() if times > 1):
         raise DataError(f"{origin}: the header names {', '.join(map(repr, twice))} more than once.")
