@@ -209,7 +209,7 @@ def test_a_backend_that_is_not_installed(monkeypatch):
     monkeypatch.delitem(sys.modules, "keras")
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match="pip install '.\\[torch\\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[torch\]'"):
         bridge.choose_backend()
     monkeypatch.delenv("KERAS_BACKEND")
     with pytest.raises(ConfigurationError, match="no Keras backend is installed"):
