@@ -93,3 +93,18 @@ def test_the_folder_says_how_features_were_prepared(tmp_path):
     assert told["columns"] == ["a", "b"]
     np.testing.assert_allclose(told["steps"][0]["center"], x.mean(0), rtol=1e-5)
     assert repr(federation).startswith("<Federation 'Federated training': 1 clients, FedAvg, 1 rounds")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("environment", [1]),
+        ("model", {"name": "m"}),
+        ("cards", {"z": {"examples": {"train": "x"}, "columns": None, "label_range": None, "labels": None}}),
+    ],
+)
+def test_facts_of_another_form_are_damage(fitted, key, value):
+    path = fitted.run_folder / "facts.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(RunError, match=r"facts.json is damaged"):
+        read_report(fitted.run_folder)

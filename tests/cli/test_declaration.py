@@ -124,3 +124,24 @@ def test_a_file_that_is_missing_broken_or_not_text(tmp_path):
         read_toml(tmp_path / "bytes.toml")
     with pytest.raises(ConfigurationError, match="does not exist"):
         read_toml(Path("nowhere") / "my.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = " + "[" * 5000 + "]" * 5000, "cannot be read as TOML"),
+        ("a = " + "1" * 5000, "cannot be read as TOML"),
+        ("[run]\ntitle." + ".".join("a" * 5000) + " = 1", "more than 16 deep"),
+    ],
+)
+def test_toml_beyond_all_measure(tmp_path, text, message):
+    path = tmp_path / "a.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        read_toml(path)
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_bytes(b"\xef\xbb\xbf[run]\nrounds = 1\n")
+    assert read_toml(path) == {"run": {"rounds": 1}}

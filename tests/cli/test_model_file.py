@@ -81,3 +81,10 @@ def test_what_the_function_raises_is_told_with_its_line(tmp_path, body, message)
     function = load_function(tmp_path / "model.py", "build")
     with pytest.raises(ConfigurationError, match=message):
         function()
+
+
+@pytest.mark.parametrize("text", ["import sys\nsys.exit(0)\n", "def build():\n    raise SystemExit\n"])
+def test_a_model_file_that_exits_is_an_error(tmp_path, text):
+    (tmp_path / "model.py").write_text(text)
+    with pytest.raises(ConfigurationError, match="raised SystemExit: line 2"):
+        load_function(tmp_path / "model.py", "build")()

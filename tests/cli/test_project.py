@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from hansa.cli.project import depot_rows
+from hansa.cli.project import depot_rows, make_project
+from hansa.errors import ConfigurationError
 
 
 def test_a_project_has_at_most_eight_files_and_says_how_to_go_on(folder, hansa):
@@ -75,3 +76,13 @@ def test_a_folder_that_cannot_be_written(folder, wrong, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
     assert "cannot be written" in wrong("new", "x").replace("\n", " ")
+
+
+def test_a_full_disk_leaves_no_half_project(folder, monkeypatch):
+    def full(depot):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hansa.cli.project.depot_rows", full)
+    with pytest.raises(ConfigurationError, match=r"cannot be written: .*No space left"):
+        make_project("parcels")
+    assert not (folder / "parcels").exists()

@@ -100,8 +100,8 @@ def read_report(folder: str | Path, *, summary: str = "") -> ReportData:
             records=records,
             cards={name: _card(values) for name, values in facts["cards"].items()},
             comparison=read_comparison(folder),
-            environment=facts["environment"],
-            model_summary=facts["model"],
+            environment={str(name): str(version) for name, version in facts["environment"].items()},
+            model_summary=_model(facts["model"]),
             status="interrupted" if last in _BEGUN else _STATUS.get(last, last),
             seed=config["seed"],
             run_folder=str(folder),
@@ -119,13 +119,23 @@ def _in_order(record: RoundRecord) -> RoundRecord:
 
 def _card(values: Mapping[str, Any]) -> DataCard:
     columns, ends = values["columns"], values["label_range"]
+    labels = values["labels"]
     return DataCard(
-        examples=values["examples"],
+        examples=_counts(values["examples"]),
         features=values["features"],
         columns=None if columns is None else tuple(columns),
-        labels=values["labels"],
+        labels=None if labels is None else _counts(labels),
         label_range=None if ends is None else (ends[0], ends[1]),
     )
+
+
+def _counts(values: Mapping[str, Any]) -> dict[str, int]:
+    return {str(name): int(count) for name, count in values.items()}
+
+
+def _model(values: Mapping[str, Any]) -> dict[str, Any]:
+    layers = [str(layer) for layer in values["layers"]]
+    return {"name": str(values["name"]), "parameters": int(values["parameters"]), "layers": layers}
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:

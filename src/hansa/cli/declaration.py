@@ -137,6 +137,7 @@ class Declaration:
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
+_DEEPEST = 16
 SECTIONS = tuple(name for name in Declaration.__dataclass_fields__ if name != "raw")
 _NOT_WITH_RECIPE = ("model", "data", "clients", "split", "cohort", "server_optimizer")
 
@@ -181,7 +182,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigurationError: It is missing, cannot be read, or is not TOML; says where.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         others = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
         hint = f" There is {', '.join(others[:5])}." if others else ""
@@ -192,6 +193,22 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path} cannot be read: {error}.") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}.") from error
+    except (RecursionError, ValueError) as error:  # brackets in brackets, numbers of thousands of digits
+        raise ConfigurationError(f"{path} cannot be read as TOML: {error}.") from error
+    if _depth(content) > _DEEPEST:
+        raise ConfigurationError(
+            f"{path} has tables in tables more than {_DEEPEST} deep; no section needs that."
+        )
+    return content
+
+
+def _depth(content: Any) -> int:
+    depth, level = 0, [content]
+    while level and depth <= _DEEPEST:
+        depth += 1
+        inner = [list(v.values()) if isinstance(v, dict) else v for v in level if isinstance(v, (dict, list))]
+        level = [value for values in inner for value in values]
+    return depth
 
 
 def _check_whole(raw: Mapping[str, Any]) -> None:

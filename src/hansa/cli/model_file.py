@@ -75,7 +75,10 @@ def _told(path: Path, what: str, call: Callable[[], Any]) -> Any:
         return call()
     except HansaError:
         raise
-    except Exception as error:
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a script's sys.exit() would end the command as if all were well
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
         place = f"line {line}: " if line else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from importlib import resources
 from pathlib import Path
@@ -45,6 +46,7 @@ def make_project(name: str) -> Path:
     try:
         _write(folder, name)
     except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)  # all in it was written here, and half a project is none
         raise ConfigurationError(f"{folder.absolute()} cannot be written: {error}.") from error
     _tell(name)
     return folder
