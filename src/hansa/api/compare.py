@@ -13,6 +13,7 @@ import numpy as np
 
 from hansa.algorithms.fedavg import FedAvg
 from hansa.api.federation import Federation
+from hansa.api.inputs import check_rounds
 from hansa.api.loop import drive
 from hansa.client import Site
 from hansa.engine.local import LocalEngine
@@ -54,8 +55,7 @@ def compare(
         ConfigurationError: If the federation is not fitted or has no such metric, or there are no rounds.
         DataError: If no client has rows to test on.
     """
-    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
-        raise ConfigurationError(f"rounds must be a whole number of 1 or more, got {rounds!r}.")
+    check_rounds(rounds)
     together, memories = federation.weights, federation.memories
     sites = federation.prepare().sites
     plan = federation.plan(clients_validate="none")
