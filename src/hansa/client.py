@@ -7,7 +7,8 @@ to round (control variates, personal layers, its place in the data) never leaves
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +16,10 @@ import numpy as np
 from hansa.plan import POSITION, Plan
 from hansa.rng import Seeds
 from hansa.train.batches import carried_batches, fresh_batches
-from hansa.train.learner import Learner, class_weighted
+from hansa.train.learner import Learner, Measures, class_weighted
 from hansa.types import (
     Array,
+    Batches,
     ClientData,
     Delta,
     Examples,
@@ -27,10 +29,11 @@ from hansa.types import (
     Metrics,
     Reply,
     Start,
+    Trained,
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
     """What a client has: its name and its rows."""
 
@@ -54,12 +57,22 @@ def train(
     Returns:
         The reply with the update, and the new memory. If the update is not finite the memory is the old one.
     """
+    task = begin(plan, site, start=start, memory=memory, seeds=seeds)
+    own = dataclasses.replace(task, start=task.start.copy())  # no learner writes into the server's own
+    before = measure(plan, site, learner, task.start) if plan.local_metrics else {}
+    with naming(site.name, start.round):
+        trained = learner.train(class_weighted(site.data.train.whole(), plan.class_weight), own)
+        plan.layout.check(trained.weights)
+    after = measure(plan, site, learner, trained.weights) if plan.local_metrics else {}
+    return finish(plan, site, start=start, memory=memory, trained=trained, before=before, after=after)
+
+
+def begin(plan: Plan, site: Site, *, start: Start, memory: Memory, seeds: Seeds) -> LocalTask:
+    """Return the local work of a client in this round, as the algorithm and the client's memory say."""
     algorithm = plan.algorithm
-    weights = plan.full(start.weights, memory)
     control = algorithm.control(start, memory, plan.shared)
-    before = _measure(plan, site, learner, weights) if plan.local_metrics else {}
-    task = LocalTask(
-        start=weights.copy(),  # so that no learner writes into the server's own
+    return LocalTask(
+        start=plan.full(start.weights, memory),
         batches=_batches(plan, site, memory, seeds, start.round),
         batch_size=algorithm.batch_size,
         kind=algorithm.work,
@@ -68,29 +81,66 @@ def train(
         learning_rate=start.learning_rate,
         seed=seeds.integer("layers", site.name, start.round),
     )
-    rows = class_weighted(site.data.train, None if plan.class_weight is None else dict(plan.class_weight))
-    try:
-        trained = learner.train(rows, task)
-        plan.layout.check(trained.weights)
-    except Exception as error:
-        error.add_note(f"while client {site.name!r} trained in round {start.round}")
-        raise
+
+
+def finish(
+    plan: Plan,
+    site: Site,
+    *,
+    start: Start,
+    memory: Memory,
+    trained: Trained,
+    before: Metrics | None = None,
+    after: Metrics | None = None,
+) -> tuple[Reply, Memory]:
+    """Return what a client sends and remembers of the weights that its local work gave.
+
+    Args:
+        plan: The plan of the run.
+        site: The client.
+        start: What the server sent.
+        memory: What the client remembers.
+        trained: What the local work gave.
+        before: Metrics of the weights received, if they were measured.
+        after: Metrics of the trained weights, if they were measured.
+    """
+    algorithm, rows = plan.algorithm, len(site.data.train)
     shared = dataclasses.replace(trained, weights=plan.shared_part(trained.weights))
     with np.errstate(all="ignore"):  # what is not finite is dropped by the server, which says so
         vector, remembered = algorithm.client_update(start, memory, shared, plan.shared)
-    after = _measure(plan, site, learner, trained.weights) if plan.local_metrics else {}
-    weight = 1.0 if plan.aggregate == "uniform" else float(len(rows))
-    delta = plan.secure_sum.send(Delta(vector=np.asarray(vector, np.float32), weight=weight))
-    metrics = {"training": trained.metrics, "before": before, "after": after}
-    reply = Reply(delta=delta, examples=len(rows), metrics=metrics)
+    delta = Delta(vector=np.asarray(vector, np.float32), weight=weight_in_mean(plan, rows))
+    delta = plan.secure_sum.send(delta)
+    metrics = {"training": trained.metrics, "before": before or {}, "after": after or {}}
+    reply = Reply(delta=delta, examples=rows, metrics=metrics)
     if not (np.isfinite(delta.vector).all() and np.isfinite(trained.weights).all()):
         return reply, memory
-    seen = int(memory.get(POSITION, 0)) + trained.steps
-    place = {POSITION: np.asarray(seen, np.int64)} if algorithm.carry_over else {}
+    place = remembered_place(plan, memory, trained.steps)
     return reply, {**remembered, **plan.personal_part(trained.weights), **place}
 
 
-def evaluate(plan: Plan, site: Site, learner: Learner, *, weights: FloatVector, memory: Memory) -> Reply:
+def weight_in_mean(plan: Plan, rows: int) -> float:
+    """Return the weight of a client's update with so many training rows."""
+    return 1.0 if plan.aggregate == "uniform" else float(rows)
+
+
+def remembered_place(plan: Plan, memory: Memory, steps: int) -> dict[str, Array]:
+    """Return the client's place in its data after so many further minibatches, where it goes on from it."""
+    if not plan.algorithm.carry_over:
+        return {}
+    return {POSITION: np.asarray(int(memory.get(POSITION, 0)) + steps, np.int64)}
+
+
+@contextmanager
+def naming(client: str, number: int) -> Iterator[None]:
+    """Note on an error which client trained in which round."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"while client {client!r} trained in round {number}")
+        raise
+
+
+def evaluate(plan: Plan, site: Site, learner: Measures, *, weights: FloatVector, memory: Memory) -> Reply:
     """Measure the global weights on the client's validation rows."""
     rows = site.data.validation
     if rows is None or not len(rows):
@@ -99,20 +149,20 @@ def evaluate(plan: Plan, site: Site, learner: Learner, *, weights: FloatVector, 
     return Reply(examples=len(rows), metrics={"validation": metrics})
 
 
-def validate(plan: Plan, rows: Examples, learner: Learner, *, weights: FloatVector) -> Reply:
+def validate(plan: Plan, rows: Examples, learner: Measures, *, weights: FloatVector) -> Reply:
     """Measure the global weights on the server's own rows."""
     metrics = learner.evaluate(plan.full(weights), rows, plan.evaluation_batch_size)
     return Reply(examples=len(rows), metrics={"validation": metrics})
 
 
-def _measure(plan: Plan, site: Site, learner: Learner, weights: FloatVector) -> Metrics:
+def measure(plan: Plan, site: Site, learner: Measures, weights: FloatVector) -> Metrics:
     """Return metrics on the client's validation rows, or on its training rows if it has no others."""
     held_out = site.data.validation
-    rows = held_out if held_out is not None and len(held_out) else site.data.train
+    rows = held_out if held_out is not None and len(held_out) else site.data.train.whole()
     return learner.evaluate(weights, rows, plan.evaluation_batch_size)
 
 
-def _batches(plan: Plan, site: Site, memory: Memory, seeds: Seeds, number: int) -> Iterable[Array]:
+def _batches(plan: Plan, site: Site, memory: Memory, seeds: Seeds, number: int) -> Batches:
     algorithm, rows = plan.algorithm, len(site.data.train)
     if algorithm.carry_over and algorithm.steps is not None:
         return carried_batches(

@@ -108,6 +108,25 @@ class Plan:
         """Return what a client remembers of its trained weights: those that do not travel."""
         return {} if self._mask is None else {PERSONAL: weights[~self._mask]}
 
+    @cached_property
+    def adds_changes(self) -> bool:
+        """Whether the sum is the weighted sum of the changes of all weights, in the clear.
+
+        Then an engine may add changes up where they arise, and need not keep a single one.
+        """
+        return (
+            self.algorithm.sends_change
+            and self._mask is None
+            and getattr(self.secure_sum, "sends_update", False)
+            and not callable(self.aggregate)
+            and not self.local_metrics
+        )
+
+    @cached_property
+    def validating(self) -> frozenset[str]:
+        """Names of the clients that have validation rows."""
+        return frozenset(n for n, card in self.cards.items() if card.examples.get("validation", 0))
+
     @property
     def update_size(self) -> int:
         """Length of the vector that a client sends."""

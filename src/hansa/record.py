@@ -41,7 +41,9 @@ class RoundRecord:
         clients: What each client reported, by name.
         model_hash: SHA-256 of the global weights after the round, hexadecimal.
         update_norm: L2 norm of the mean update.
-        timings_s: Seconds by phase: ``draw``, ``train``, ``aggregate``, ``evaluate``, ``other``.
+        timings_s: Seconds by phase: ``draw``, ``gather``, ``train``, ``encode``, ``sum``, ``step`` (the
+            server's), ``evaluate``, ``other``. An engine that does not tell its phases apart has ``train`` for
+            all that clients do.
         bytes_down: Bytes of payload sent to the clients.
         bytes_up: Bytes of payload received from the clients.
     """

@@ -128,7 +128,7 @@ def _evaluate(
     replies: dict[str, Reply] = {}
     central = None
     asked = {"all": plan.clients, "cohort": cohort, "none": ()}[plan.clients_validate]
-    asked = tuple(name for name in asked if plan.cards[name].examples.get("validation", 0))
+    asked = tuple(name for name in asked if name in plan.validating) if plan.validating else ()
     if asked:
         answer = yield Ask(phase="evaluate", clients=asked, payload=state.weights)
         replies = dict(answer.replies)

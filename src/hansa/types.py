@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -44,6 +44,68 @@ class Examples:
             columns=self.columns,
         )
 
+    def whole(self) -> Examples:
+        """Return the rows themselves; `View` has the same method."""
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class View:
+    """Rows of shared examples that are read like `Examples` and not copied until they are.
+
+    A simulated population of many small clients shares one set of arrays; a client is then the few
+    bytes of its index. ``x``, ``y`` and ``sample_weight`` copy the rows **at every access**: where they
+    are needed more than once, take `whole` first and use that.
+
+    Attributes:
+        base: The shared rows.
+        index: Which of them these are, in order, shape ``(m,)``, int64.
+
+    Example:
+        >>> shared = Examples(x=np.arange(4.0)[:, None], y=np.arange(4))
+        >>> view = View(base=shared, index=np.array([1, 3]))
+        >>> len(view), view.y.tolist(), view.take(np.array([1])).x.tolist()
+        (2, [1, 3], [[3.0]])
+    """
+
+    base: Examples
+    index: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def x(self) -> Any:
+        """Features of these rows, copied."""
+        return map_arrays(self.base.x, lambda a: a[self.index])
+
+    @property
+    def y(self) -> Any:
+        """Labels of these rows, copied."""
+        return map_arrays(self.base.y, lambda a: a[self.index])
+
+    @property
+    def sample_weight(self) -> Array | None:
+        """Weights of these rows, copied, or None."""
+        return None if self.base.sample_weight is None else self.base.sample_weight[self.index]
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the features, where they have names."""
+        return self.base.columns
+
+    def take(self, rows: Array) -> Examples:
+        """Return the rows with these indices (or True in a boolean mask) among these, copied."""
+        return self.base.take(self.index[rows])
+
+    def whole(self) -> Examples:
+        """Return all of these rows as `Examples` of their own, copied."""
+        return self.base.take(self.index)
+
+
+TrainRows = Examples | View
+"""Training rows: a client's own arrays, or its part of arrays that a simulated population shares."""
+
 
 def first_array(tree: Any) -> Array:
     """Return the first array of an array, dict or tuple."""
@@ -61,16 +123,16 @@ def map_arrays(tree: Any, function: Any) -> Any:
     return function(tree)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ClientData:
     """One party's rows after preprocessing, in the splits that the party itself made."""
 
-    train: Examples
+    train: TrainRows
     validation: Examples | None = None
     test: Examples | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DataCard:
     """What a party tells about its data when it joins: sizes and schema, never a record.
 
@@ -151,6 +213,43 @@ class ServerState:
     learning_rate: float | None = None
 
 
+@dataclass(frozen=True)
+class Batches:
+    """The minibatches of one local training, in order.
+
+    Attributes:
+        order: Row indices of all minibatches one after another, int64, shape ``(n,)``.
+        sizes: Number of rows of each minibatch, int64, shape ``(steps,)``, of sum n.
+
+    Example:
+        >>> [b.tolist() for b in Batches(np.arange(5), np.array([2, 2, 1]))]
+        [[0, 1], [2, 3], [4]]
+    """
+
+    order: Array
+    sizes: Array
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __iter__(self) -> Iterator[Array]:
+        first = 0
+        for size in self.sizes.tolist():
+            yield self.order[first : first + size]
+            first += size
+
+    def of(self, index: Array) -> Batches:
+        """Return the same minibatches of rows ``index[0]``, ``index[1]`` ... of something larger."""
+        return Batches(index[self.order], self.sizes)
+
+    @classmethod
+    def from_arrays(cls, batches: Iterable[Array]) -> Batches:
+        """Return minibatches given one by one."""
+        each = [np.asarray(batch, np.int64) for batch in batches]
+        order = np.concatenate(each) if each else np.zeros(0, np.int64)
+        return cls(order, np.array([len(batch) for batch in each], np.int64))
+
+
 @dataclass(frozen=True, kw_only=True)
 class LocalTask:
     """The local work of one client in one round, as its learner receives it.
@@ -169,7 +268,7 @@ class LocalTask:
     """
 
     start: FloatVector
-    batches: Iterable[Array]
+    batches: Batches
     batch_size: int
     kind: Literal["train", "gradient"] = "train"
     correct: Callable[[Any, Any, Any, Any], Any] | None = None
@@ -239,6 +338,8 @@ class Answer:
         dropped: Reason by client, for those whose update is not in the sum.
         bytes_down: Bytes of payload sent to all clients together.
         bytes_up: Bytes of payload received from all clients together.
+        timings_s: Seconds of the answer by phase (``gather``, ``train``, ``encode``, ``sum``), where the
+            engine tells phases apart.
     """
 
     replies: Mapping[str, Reply]
@@ -246,3 +347,4 @@ class Answer:
     dropped: Mapping[str, str] = field(default_factory=dict)
     bytes_down: int = 0
     bytes_up: int = 0
+    timings_s: Mapping[str, float] = field(default_factory=dict)

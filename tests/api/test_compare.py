@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 import hansa
+from hansa.api.compare import _pool
+from hansa.api.localise import localise
 from hansa.errors import ConfigurationError, DataError
 from least_squares import LeastSquares, federation, gradient, loss, population
 
@@ -105,3 +107,32 @@ def test_before_fit_there_is_nothing_to_compare():
 def test_no_held_out_rows_at_all_is_an_error():
     with pytest.raises(DataError, match="give clients a Split with test rows"):
         hansa.compare(fitted(population()), 2, metric="loss")
+
+
+def test_the_pool_of_a_simulated_population_is_the_pool_of_clients_with_their_own_rows():
+    x, y = np.random.default_rng(0).normal(size=(30, 3)).astype("float32"), np.arange(30) % 3
+    weight = np.linspace(1, 2, 30, dtype="float32")
+    clients = hansa.data.dirichlet(x, y, clients=4, alpha=1.0, sample_weight=weight)
+    first, second = hansa.data.iid(x[:8], y[:8], clients=2, names=["u", "v"])
+    for declared in (clients, (*clients, first, second)):
+        shared = localise(declared).sites
+        own = localise(hansa.data.client.as_clients({c.name: c.source.load() for c in declared})).sites
+        got, expected = _pool(shared), _pool(own)
+        for part in ("x", "y", "sample_weight"):
+            np.testing.assert_array_equal(getattr(got, part), getattr(expected, part))
+
+
+def test_a_simulated_population_trains_and_compares_as_clients_with_their_own_rows():
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
+    y = (x @ np.array([1.0, -2.0, 0.5])).astype("float32")
+    shared = hansa.data.iid(x, y, clients=3)
+    held_out = hansa.data.Client(
+        name="z", source=hansa.data.Arrays(x, y), split=hansa.data.Split(train=0.5, test=0.5)
+    )
+    own = [
+        hansa.data.Client(name=c.name, source=hansa.data.Arrays(c.source.load().x, c.source.load().y))
+        for c in shared
+    ]
+    one, other = fitted([*shared, held_out]), fitted([*own, held_out])
+    assert one.model_hash == other.model_hash
+    assert hansa.compare(one, 2, metric="loss").rows == hansa.compare(other, 2, metric="loss").rows

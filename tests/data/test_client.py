@@ -1,10 +1,13 @@
 import json
+import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hansa.data import Arrays, Client, Split, Standardize
-from hansa.data.client import as_clients, check_clients
+from hansa.data.client import as_clients, as_steps, check_clients
 from hansa.errors import ConfigurationError, DataError
 from hansa.types import Examples
 
@@ -107,3 +110,44 @@ def test_a_huge_name_is_not_told_as_a_whole():
 def test_preprocess_that_is_no_list():
     with pytest.raises(ConfigurationError, match="preprocess holds 5; expected transforms"):
         Client(name="a", source=SOURCE, preprocess=5)
+
+
+@given(st.text(alphabet="aZ0._- \n/é", max_size=70))
+def test_names_are_those_of_the_rule(name):
+    rule = r"[A-Za-z0-9_-]([A-Za-z0-9._ -]*[A-Za-z0-9._-])?"
+    allowed = re.fullmatch(rule, name) is not None and len(name) <= 64
+    try:
+        Client(name=name, source=SOURCE)
+    except ConfigurationError:
+        assert not allowed
+    else:
+        assert allowed
+
+
+def test_one_transform_and_many_clients_that_share_it_are_told_apart_from_another():
+    steps = as_steps([Standardize(scope="federated")])
+    many = [Client(name=f"c{i}", source=SOURCE, preprocess=steps) for i in range(3)]
+    assert many[0].preprocess is many[2].preprocess
+    check_clients(many)
+    assert as_steps(Standardize()) == (Standardize(),)
+    with pytest.raises(ConfigurationError, match=r"'c0' has .* 'd' has"):
+        check_clients([*many, Client(name="d", source=SOURCE, preprocess=Standardize())])
+
+
+def test_a_transform_of_ones_own_is_one():
+    class Twice:
+        scope = "local"
+        fills_missing = False
+
+        def summary(self, examples):
+            return {}
+
+        def fit(self, summary):
+            return self
+
+        def describe(self):
+            return {"kind": "twice"}
+
+    assert len(Client(name="a", source=SOURCE, preprocess=Twice()).preprocess) == 1
+    with pytest.raises(ConfigurationError, match="with parentheses"):
+        Client(name="a", source=SOURCE, preprocess=(Twice,))

@@ -1,3 +1,6 @@
+import hashlib
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -211,3 +214,79 @@ def test_a_thousand_clients_share_the_rows():
 def test_names_that_are_no_list():
     with pytest.raises(ConfigurationError, match="names must be 2 names, one for each client, got 5"):
         iid([[0.0]] * 4, [0] * 4, clients=2, names=5)
+
+
+PINNED = {
+    "iid": ("edbc9bd004013563", lambda x, y, **o: iid(x, y, clients=10, seed=3, **o)),
+    "dirichlet": ("c79e2cf66d16be5b", lambda x, y, **o: dirichlet(x, y, clients=10, alpha=2.0, seed=3, **o)),
+    "shards": (
+        "5179c08b0d564910",
+        lambda x, y, **o: shards(x, y, clients=10, shards_per_client=3, seed=3, **o),
+    ),
+    "quantity_skew": (
+        "fc5ebd5d37c17fe1",
+        lambda x, y, **o: quantity_skew(x, y, clients=10, alpha=0.5, min_examples=2, seed=3, **o),
+    ),
+    "by_key": ("08e2303522a233ab", lambda x, y, **o: by_key(x, y, keys=np.arange(211) % 7 * 5, **o)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PINNED))
+def test_partitions_and_their_descriptions_never_change_so_that_runs_can_be_resumed(name):
+    digest, partition = PINNED[name]
+    made = partition(*table(211), sample_weight=np.ones(211))
+    told = json.dumps([client.describe() for client in made], sort_keys=True)
+    assert hashlib.sha256(told.encode()).hexdigest()[:16] == digest
+    assert {client.source.index.dtype for client in made} == {np.dtype(np.int64)}
+
+
+def test_keys_of_every_kind_are_the_same_as_their_texts():
+    x, y = table(6)
+    wanted = ["10", "9", "10", "-1", "9", "9"]
+    for keys in (
+        np.array(wanted),
+        list(map(int, wanted)),
+        np.array(list(map(int, wanted))),
+        [10, "9", "10", -1, 9, "9"],
+    ):
+        made = by_key(x, y, keys=keys)
+        assert [c.name for c in made] == ["-1", "10", "9"]
+        assert ids(made) == [[3], [0, 2], [1, 4, 5]]
+    assert [c.name for c in by_key(x, y, keys=np.array([True, False] * 3))] == ["False", "True"]
+    with pytest.raises(DataError, match="key of row 1 is "):
+        by_key(x[:2], y[:2], keys=np.array([[1, 2], [3, 4]]))
+    with pytest.raises(DataError, match="5 keys for 6 rows"):
+        by_key(x, y, keys=np.arange(5))
+    with pytest.raises(ConfigurationError, match="no clients"):
+        by_key(x[:0], y[:0], keys=[])
+
+
+def test_a_partition_makes_few_objects_for_each_client():
+    import tracemalloc
+
+    n = 4000
+    x, y = np.zeros((2 * n, 64), np.float32), np.arange(2 * n) % 2
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    made = iid(x, y, clients=n)
+    kept = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(made) == n
+    assert kept / n < 700  # a client's 2 rows alone are 512 bytes of features, were they copied
+    assert not hasattr(made[0], "__dict__")
+    assert made[0].preprocess is made[1].preprocess
+
+
+def test_label_counts_of_shared_rows_are_those_of_each_client():
+    y = np.random.default_rng(0).integers(0, 4, 500)
+    made = iid(np.zeros((500, 2)), y, clients=60)
+    assert label_counts(made) == {
+        c.name: {
+            str(k): int(v) for k, v in zip(*np.unique(c.source.load().y, return_counts=True), strict=True)
+        }
+        for c in made
+    }
+    mixed = iid(np.zeros((4, 1)), np.array([0.0, 1.0, 0.5, 1.0]), clients=4)
+    bad = next(c.name for c in mixed if c.source.load().y[0] == 0.5)
+    with pytest.raises(DataError, match=f"client '{bad}': its labels are not classes"):
+        label_counts(mixed)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hansa.errors import UpdateError
-from hansa.secure_sum.plain import TreeSum
+from hansa.secure_sum.tree import TreeSum
 from hansa.server.aggregate import aggregate_with, mean_of
 from hansa.types import Delta, Total
 

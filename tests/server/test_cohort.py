@@ -41,6 +41,35 @@ def test_every_client_is_drawn_equally_often_and_pairs_independently(cohort, sha
         assert abs(sizes.var() - 20 * share * (1 - share)) < 0.4
 
 
+def test_draws_never_change_so_that_runs_can_be_resumed():
+    many = tuple(f"c{i}" for i in range(50_000))
+    assert FixedSize(5).draw(NAMES, 2, Seeds(1)) == ("c0", "c6", "c7", "c15", "c17")
+    assert Poisson(0.3).draw(NAMES, 2, Seeds(1)) == ("c1", "c10", "c18")
+    assert FixedSize(4).draw(many, 2, Seeds(1)) == ("c287", "c19648", "c43647", "c45749")
+    taken = [20775, 27341, 41317, 41398, 42837, 49052]
+    assert Poisson(0.0001).draw(many, 2, Seeds(1)) == tuple(f"c{i}" for i in taken)
+
+
+class Counted(tuple):
+    """A population that counts how many of its names are looked at."""
+
+    looked_at = 0
+
+    def __getitem__(self, place):
+        Counted.looked_at += 1
+        return super().__getitem__(place)
+
+    def __iter__(self):
+        raise AssertionError("the whole population is looked at")
+
+
+@pytest.mark.parametrize("cohort", [FixedSize(50), Poisson(0.001)])
+def test_a_draw_looks_at_the_cohort_and_not_at_the_population(cohort):
+    population = Counted(f"c{i}" for i in range(50_000))
+    Counted.looked_at = 0
+    assert len(cohort.draw(population, 0, Seeds(0))) == Counted.looked_at < 100
+
+
 def test_poisson_may_be_empty_or_everybody():
     assert any(Poisson(0.05).draw(NAMES, r, Seeds(0)) == () for r in range(50))
     assert Poisson(1).draw(NAMES, 0, Seeds(0)) == NAMES

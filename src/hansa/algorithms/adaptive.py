@@ -22,7 +22,7 @@ import numpy as np
 from hansa.algorithms.algorithm import Algorithm, is_number, positive
 from hansa.errors import ConfigurationError
 from hansa.tree import Layout
-from hansa.types import Array, FloatVector, Memory, ServerState, Start, Trained
+from hansa.types import Array, ServerState, Start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +58,7 @@ class Adaptive(Algorithm):
         if not is_number(self.m0) or not math.isfinite(self.m0):
             raise ConfigurationError(f"m0 must be a finite number, got {self.m0!r}.")
 
-    # client half
-    def client_update(
-        self, start: Start, memory: Memory, trained: Trained, layout: Layout
-    ) -> tuple[FloatVector, Memory]:
-        """Send the change of the weights; remember nothing."""
-        return trained.weights - start.weights, {}
-
+    # client half: the change of the weights, as `Algorithm.client_update` says
     # server half
     def server_slots(self, layout: Layout) -> dict[str, Array]:
         """Start with moments of ``m0`` and ``v0``."""

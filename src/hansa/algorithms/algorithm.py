@@ -76,11 +76,19 @@ class Algorithm(abc.ABC):
         """Return the gradient to use, from tensors of one variable; runs inside the compiled step."""
         return gradient
 
-    @abc.abstractmethod
     def client_update(
         self, start: Start, memory: Memory, trained: Trained, layout: Layout
     ) -> tuple[FloatVector, Memory]:
-        """Return the update to send, of ``parts`` times the layout's size, and what to remember."""
+        """Return the update to send, of ``parts`` times the layout's size, and what to remember.
+
+        Most algorithms send the change of the weights and remember nothing, as here.
+        """
+        return trained.weights - start.weights, {}
+
+    @property
+    def sends_change(self) -> bool:
+        """Whether the update is the change of the weights, so that an engine may add changes where they arise."""
+        return type(self).client_update is Algorithm.client_update
 
     # server half
 

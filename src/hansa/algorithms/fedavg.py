@@ -7,7 +7,7 @@ from typing import final
 
 from hansa.algorithms.algorithm import Algorithm, add_mean
 from hansa.tree import Layout
-from hansa.types import Array, FloatVector, Memory, ServerState, Start, Trained
+from hansa.types import Array, ServerState
 
 
 @final
@@ -24,13 +24,7 @@ class FedAvg(Algorithm):
         'fedavg'
     """
 
-    # client half
-    def client_update(
-        self, start: Start, memory: Memory, trained: Trained, layout: Layout
-    ) -> tuple[FloatVector, Memory]:
-        """Send the change of the weights; remember nothing."""
-        return trained.weights - start.weights, {}
-
+    # client half: the change of the weights, as `Algorithm.client_update` says
     # server half
     def server_step(self, state: ServerState, mean: Array, layout: Layout, *, share: float) -> ServerState:
         """Add the mean change."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 
 from hansa.algorithms.algorithm import Algorithm, add_mean, positive
 from hansa.tree import Layout
-from hansa.types import Array, FloatVector, Memory, ServerState, Start, Trained
+from hansa.types import Array, ServerState
 
 
 @final
@@ -30,16 +30,10 @@ class FedProx(Algorithm):
         super().__post_init__()
         positive("mu", self.mu, zero=True)
 
-    # client half
+    # client half: beside this, the change of the weights, as `Algorithm.client_update` says
     def correct(self, gradient: Any, weight: Any, start: Any, control: Any) -> Any:
         """Add the gradient of the proximal term."""
         return gradient + self.mu * (weight - start)
-
-    def client_update(
-        self, start: Start, memory: Memory, trained: Trained, layout: Layout
-    ) -> tuple[FloatVector, Memory]:
-        """Send the change of the weights; remember nothing."""
-        return trained.weights - start.weights, {}
 
     # server half
     def server_step(self, state: ServerState, mean: Array, layout: Layout, *, share: float) -> ServerState:

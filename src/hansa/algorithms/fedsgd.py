@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, final
 from hansa.algorithms.algorithm import Algorithm, add_mean, positive
 from hansa.errors import ConfigurationError
 from hansa.tree import Layout
-from hansa.types import Array, FloatVector, Memory, ServerState, Start, Trained
+from hansa.types import Array, ServerState
 
 
 @final
@@ -38,13 +38,7 @@ class FedSGD(Algorithm):
                 "FedSGD takes one gradient over all rows; it has no epochs or steps. Use FedAvg."
             )
 
-    # client half
-    def client_update(
-        self, start: Start, memory: Memory, trained: Trained, layout: Layout
-    ) -> tuple[FloatVector, Memory]:
-        """Send the negative mean gradient (and the change of moving statistics)."""
-        return trained.weights - start.weights, {}
-
+    # client half: the negative mean gradient, which local work leaves as the change of the weights
     # server half
     def server_step(self, state: ServerState, mean: Array, layout: Layout, *, share: float) -> ServerState:
         """Step along the mean of the negative gradients; moving statistics take their mean as it is."""

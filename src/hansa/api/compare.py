@@ -22,7 +22,7 @@ from hansa.plan import Plan
 from hansa.report.data import Comparison
 from hansa.round import first_state, round_steps
 from hansa.server.cohort import AllClients
-from hansa.types import Array, ClientData, DataCard, Examples, FloatVector
+from hansa.types import Array, ClientData, DataCard, Examples, FloatVector, View
 
 Step = Callable[[str], None]
 
@@ -157,7 +157,11 @@ def _note(sites: Mapping[str, Site], rounds: int) -> str:
 
 
 def _pool(sites: Mapping[str, Site]) -> Examples:
-    parts = [site.data.train for site in sites.values()]
+    rows = [site.data.train for site in sites.values()]
+    views = [part for part in rows if isinstance(part, View)]
+    if len(views) == len(rows) and len({id(view.base) for view in views}) == 1:
+        return views[0].base.take(np.concatenate([view.index for view in views]))
+    parts = [part.whole() for part in rows]
     weights = None
     if any(p.sample_weight is not None for p in parts):
         weights = np.concatenate(

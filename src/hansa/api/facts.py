@@ -23,7 +23,7 @@ FACTS = "facts.json"
 COMPARISON = "comparison.json"
 _LIMIT_BYTES = 64 * 2**20
 _BEGUN, _ENDED = ("started", "resumed"), ("finished", "stopped", "target", "interrupted")
-_PHASES = ("draw", "train", "aggregate", "evaluate", "other")
+_PHASES = ("draw", "gather", "train", "encode", "sum", "step", "aggregate", "evaluate", "other")
 _STATUS = {"stopped": "stopped by a callback", "target": "target reached"}
 
 

@@ -12,15 +12,23 @@ from hansa.algorithms.fedavg import FedAvg
 from hansa.api.callbacks import Callbacks, check_callbacks
 from hansa.api.describe import learner_settings, model_summary
 from hansa.api.environment import environment
-from hansa.api.inputs import as_folder, as_rows, as_target, check_rounds, check_texts, checked_optimizer
+from hansa.api.inputs import (
+    as_engine,
+    as_folder,
+    as_rows,
+    as_target,
+    check_rounds,
+    check_texts,
+    checked_optimizer,
+)
 from hansa.api.interrupts import held_back
-from hansa.api.keeping import OWN_FILES, now, open_run, recover
+from hansa.api.keeping import OWN_FILES, engine_of, now, open_run, recover
 from hansa.api.localise import Localised, check_learner, check_validation, localise
 from hansa.api.loop import INTERRUPTED, Outcome, Progress, check_target, run_rounds
 from hansa.data.client import as_clients
 from hansa.data.describe import describe_examples
 from hansa.data.sources import as_examples
-from hansa.engine.local import LocalEngine
+from hansa.engine import Declared, Engine
 from hansa.errors import ConfigurationError, RunError
 from hansa.plan import Plan
 from hansa.record import RoundRecord
@@ -69,6 +77,7 @@ class Federation:
         aggregate: Aggregate = "examples",
         secure_sum: Plain | None = None,
         server_optimizer: Any = None,
+        engine: Declared | str = "local",
         initial_weights: Any = None,
         class_weight: Mapping[int, float] | None = None,
         seed: int = 0,
@@ -86,6 +95,8 @@ class Federation:
                 of updates ``(n, d)`` and weights ``(n,)`` that returns one vector ``(d,)``.
             secure_sum: How the sum of updates comes about; None is `Plain`.
             server_optimizer: A `keras.optimizers.Optimizer` for the server's step, or None to take the mean.
+            engine: Where clients run: ``"local"`` (this process, one after another), ``"vector"`` (all cores
+                of this machine, compiled), ``"ray"`` (a cluster), or a declaration: `Vector(workers=2)`.
             initial_weights: List of arrays (as `keras.Model.get_weights`) or a flat vector; None takes
                 those of the model function under the run's seed.
             class_weight: Weight of each class in the clients' loss.
@@ -108,6 +119,7 @@ class Federation:
         self.aggregate: Aggregate = aggregate
         self.secure_sum = Plain() if secure_sum is None else secure_sum
         self.server_optimizer = checked_optimizer(server_optimizer)
+        self.engine = as_engine(engine)
         self.class_weight = class_weight
         self.seeds = Seeds(seed)
         self.title = title
@@ -118,7 +130,7 @@ class Federation:
         self._localised: Localised | None = None
         self._outcome: Outcome | None = None
         self._plan: Plan | None = None
-        self._engine: LocalEngine | None = None
+        self._engine: Engine | None = None
         self._times: list[str] = []
 
     def __repr__(self) -> str:
@@ -137,7 +149,7 @@ class Federation:
         """
         if self._localised is None:
             localised = localise(self.clients)
-            first = next(iter(localised.sites.values())).data.train
+            first = next(iter(localised.sites.values())).data.train.whole()
             self.learner.build(first, self.seeds.integer("weights"))
             check_learner(self.learner, localised.cards)
             self._localised = localised
@@ -224,7 +236,14 @@ class Federation:
         localised = self.prepare()
         if rows is not None:
             check_validation(rows, self.learner, localised.cards)
-        engine = LocalEngine(plan, localised.sites, self.learner, self.seeds, server=rows)
+        engine = self.engine.start(
+            plan,
+            localised.sites,
+            self.learner,
+            self.seeds,
+            server=rows,
+            known=engine_of(folder) if resume and folder is not None else {},
+        )
         hooks = Callbacks(check_callbacks(callbacks), learner=self.learner, plan=plan, rounds=rounds)
         self._plan, self._engine, self._times = plan, engine, [now()]
         self._outcome = outcome = Outcome(state=first_state(plan))
@@ -276,6 +295,8 @@ class Federation:
     def _finish(self, outcome: Outcome, store: Run | None, progress: Progress | None) -> None:
         """Note how the run ended, wherever it did."""
         self._times.append(now())
+        if self._engine is not None:
+            self._engine.close()
         self.status = outcome.status
         if progress is not None:
             progress.end(outcome.status)
@@ -362,11 +383,16 @@ class Federation:
             "seed": self.seeds.root,
             "backend": self.backend,
             **plan.describe(),
+            **self._engine_settings(),
             "initial_weights": vector_hash(plan.initial),
             **learner_settings(self.learner),
             "validation": None if rows is None else describe_examples(rows),
             "clients": {client.name: client.describe() for client in self.clients},
         }
+
+    def _engine_settings(self) -> dict[str, Any]:
+        settings = {} if self._engine is None else self._engine.describe()
+        return {"engine": settings} if settings else {}
 
     def report_data(self, comparison: Comparison | None = None, summary: str = "") -> ReportData:
         """Return what the report shows."""

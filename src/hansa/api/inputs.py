@@ -12,7 +12,8 @@ from typing import Any
 from hansa.algorithms.algorithm import is_number
 from hansa.api.loop import Target
 from hansa.data.sources import as_examples
-from hansa.errors import ConfigurationError
+from hansa.engine import ENGINES, Declared
+from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.types import Examples
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
@@ -96,3 +97,22 @@ def as_rows(validation: Any) -> Examples:
     raise ConfigurationError(
         f"validation must be (x, y), (x, y, sample_weight) or Examples, got {type(validation).__name__}."
     )
+
+
+def as_engine(value: Any) -> Declared:
+    """Return an engine as declared, for what the user wrote: a name, or a declaration.
+
+    Raises:
+        UnknownNameError: If there is no engine of that name.
+        ConfigurationError: If it is neither.
+    """
+    if isinstance(value, str):
+        if value not in ENGINES:
+            raise UnknownNameError("engine", value, ENGINES)
+        return ENGINES[value]()
+    if not isinstance(value, Declared):
+        raise ConfigurationError(
+            f"engine is one of {', '.join(map(repr, ENGINES))}, or a declaration such as "
+            f"hansa.Vector(workers=2); got {value!r}."
+        )
+    return value

@@ -12,7 +12,7 @@ from typing import Any
 from hansa.api.environment import environment
 from hansa.api.facts import COMPARISON, FACTS, write_facts, write_texts
 from hansa.api.loop import Outcome
-from hansa.engine.local import LocalEngine
+from hansa.engine.engine import Engine
 from hansa.store.run import Run
 from hansa.types import DataCard, ServerState
 
@@ -56,7 +56,13 @@ def open_run(
     return store
 
 
-def recover(store: Run, outcome: Outcome, engine: LocalEngine, *, looks: bool) -> Iterable[ServerState]:
+def engine_of(folder: Path) -> Mapping[str, Any]:
+    """Return what the engine that began a run says decides its result; empty for the local one."""
+    with Run.open(folder, write=False) as store:
+        return store.config.get("engine", {})
+
+
+def recover(store: Run, outcome: Outcome, engine: Engine, *, looks: bool) -> Iterable[ServerState]:
     """Put a run's last committed round into place; return the states after its rounds, for callbacks.
 
     Where no callback looks at the model, only the last state is read, and stands for all.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hansa.client import Site
-from hansa.data.cards import card, check_cards
+from hansa.data.cards import card, cards, check_cards
 from hansa.data.client import Client
-from hansa.data.prepare import federated_positions, load, local_summary, prepare
+from hansa.data.prepare import federated_positions, load_all, local_summary, prepare
 from hansa.data.preprocess import Summary, add_summaries
 from hansa.errors import DataError
 from hansa.train.learner import Learner
@@ -38,27 +38,30 @@ def localise(clients: tuple[Client, ...]) -> Localised:
     Raises:
         DataError: If a client's rows are missing, malformed, or unlike those of the others.
     """
-    loaded = {client.name: load(client) for client in clients}
-    check_cards({name: card(data) for name, data in loaded.items()})
+    loaded = load_all(clients)
+    told = cards(loaded)
+    check_cards(told)
     known: dict[int, Summary] = {}
     for position in federated_positions(clients):
         known[position] = add_summaries(
             [local_summary(client, position, known, loaded=loaded[client.name]) for client in clients]
         )
-    sites, cards = {}, {}
+    sites: dict[str, Site] = {}
     for client in clients:
-        data = prepare(client, known, loaded=loaded.pop(client.name))
+        data = loaded.pop(client.name)
+        if client.preprocess:
+            data = prepare(client, known, loaded=data)
+            told[client.name] = card(data)
         sites[client.name] = Site(name=client.name, data=data)
-        cards[client.name] = card(data)
-    check_cards(cards)
-    _check_classes(cards)
-    return Localised(sites=sites, cards=cards, preprocessing=_told(clients[0], known))
+    check_cards(told)
+    _check_classes(told)
+    return Localised(sites=sites, cards=told, preprocessing=_told(clients[0], known))
 
 
 def _check_classes(cards: Mapping[str, DataCard]) -> None:
     """Raise where all clients' labels are classes and there is only one of them."""
     counts = [c.labels for c in cards.values()]
-    found = {label for labels in counts if labels is not None for label in labels}
+    found: set[str] = set().union(*(labels for labels in counts if labels is not None))
     if all(labels is not None for labels in counts) and len(found) == 1:
         raise DataError(
             f"every training row of every client has the label {found.pop()!r}: there is nothing to learn. "

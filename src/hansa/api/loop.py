@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from hansa.api.callbacks import Callbacks
 from hansa.api.interrupts import held_back
-from hansa.engine.local import LocalEngine
+from hansa.engine.engine import Engine
 from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.plan import Plan
 from hansa.record import RoundRecord
@@ -104,7 +104,7 @@ def run_rounds(
     outcome: Outcome,
     *,
     plan: Plan,
-    engine: LocalEngine,
+    engine: Engine,
     seeds: Seeds,
     rounds: int,
     callbacks: Callbacks,
@@ -164,24 +164,28 @@ def _catch_up(
         state = after
 
 
-def drive(steps: Steps, engine: LocalEngine) -> tuple[ServerState, RoundRecord]:
+def drive(steps: Steps, engine: Engine) -> tuple[ServerState, RoundRecord]:
     """Run one round's generator to its end, and time its phases."""
     timings: dict[str, float] = {}
-    names = {"train": "aggregate", "evaluate": "other", "validate": "other"}
     clock, segment = time.perf_counter(), "draw"
 
-    def lap(name: str) -> None:
+    def lap(name: str, parts: Mapping[str, float] | None = None) -> None:
+        """Note the time since the last lap: in parts where an engine tells them, the rest under a name."""
         nonlocal clock
         now = time.perf_counter()
-        timings[name] = timings.get(name, 0.0) + now - clock
-        clock = now
+        took, clock = now - clock, now
+        for part, seconds in (parts or {}).items():
+            timings[part] = timings.get(part, 0.0) + seconds
+            took -= seconds
+        timings[name] = timings.get(name, 0.0) + max(took, 0.0)
 
     ask = next(steps)
     while True:
         lap(segment)
         answer = engine.answer(ask)
-        lap("evaluate" if ask.phase in ("evaluate", "validate") else ask.phase)
-        segment = names.get(ask.phase, "other")
+        lap("evaluate" if ask.phase in ("evaluate", "validate") else ask.phase, answer.timings_s)
+        # After the updates the server steps; after measurements it only writes them down.
+        segment = "step" if ask.phase == "train" else "other"
         try:
             ask = steps.send(answer)
         except StopIteration as end:

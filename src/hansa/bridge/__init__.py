@@ -63,3 +63,8 @@ def backend_version(name: str) -> str:
 def load_program() -> Any:
     """Import the chosen backend's file and return its `Program` class."""
     return importlib.import_module(f"hansa.bridge.{choose_backend()}_program").Program
+
+
+def load_trainer() -> Any:
+    """Import the chosen backend's file and return its `Trainer` class."""
+    return importlib.import_module(f"hansa.bridge.{choose_backend()}_trainer").Trainer

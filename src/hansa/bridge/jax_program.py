@@ -37,7 +37,7 @@ class Program:
         self.model = model
         self.pads_training = pads(model, outputs, training=True)
         self.pads_evaluation = pads(model, outputs, training=False)
-        self._weights = bridge.weight_variables(model)
+        self.weights = bridge.weight_variables(model)
         self._seeds = bridge.seed_variables(model)
         self._rate = bridge.learning_rate_variable(model.optimizer)
         self._variables = {
@@ -47,15 +47,16 @@ class Program:
             "metrics": list(model.metrics_variables),
         }
         # Copies: Keras' own fit, which the user may call on the model, gives the variables' buffers away.
-        self._initial = {name: [jnp.array(v.value) for v in vs] for name, vs in self._variables.items()}
-        self._whole = np.ones(0, np.float32)
-        self._begin = jax.jit(self._first_state)
-        self._end = jax.jit(self._final_values)
+        self.initials = {name: [jnp.array(v.value) for v in vs] for name, vs in self._variables.items()}
+        self.seed_dtypes = [str(v.dtype) for v in self._seeds]
+        self.result_names = ("loss", *bridge.metric_tensors(model))
+        self._begin = jax.jit(self.first_state)
+        self._end = jax.jit(self.final_values)
         self._steps: dict[Any, Any] = {}
 
     def initial(self) -> list[Array]:
         """Return the weights that the model object holds, in the layout's order."""
-        return [np.asarray(v.value) for v in self._weights]
+        return [np.asarray(v.value) for v in self.weights]
 
     def train(
         self, arrays: Sequence[Array], control: Sequence[Array], examples: Examples, task: LocalTask
@@ -68,7 +69,9 @@ class Program:
         """
         bridge.check_learning_rate(self.model.optimizer, task.learning_rate)
         state, sums = self._start(arrays, task.seed, task.learning_rate)
-        extra = self._correction(arrays, control, task)
+        if task.correct is not None:
+            bridge.check_correction(self.model.optimizer)
+        extra = self.correction(task.kind, task.correct, arrays, control)
         step = self._step(task.kind, task.correct)
         steps = 0
         for rows in task.batches:
@@ -76,9 +79,9 @@ class Program:
             state, sums, extra = step(state, sums, extra, batch)
             steps += 1
         weights, rate, results = self._end(state, sums)
-        weights = [np.asarray(w) for w in weights]
         if task.kind == "gradient":
-            weights = self._minus_gradient(arrays, weights, extra, rows=max(float(sums[1]), 1.0))
+            weights = self.minus_gradient(arrays, weights, extra, rows=max(float(sums[1]), 1.0))
+        weights = [np.asarray(w) for w in weights]
         return weights, steps, float(rate), _numbers(results)
 
     def evaluate(self, arrays: Sequence[Array], examples: Examples, batch_size: int) -> Metrics:
@@ -94,15 +97,13 @@ class Program:
     def _start(self, arrays: Sequence[Array], seed: int, rate: float | None) -> tuple[State, Any]:
         seeds = [np.array([seed, position], dtype=str(v.dtype)) for position, v in enumerate(self._seeds)]
         given = None if rate is None else np.float32(rate)
-        return self._begin(self._initial, list(arrays), seeds, given)
+        return self._begin(self.initials, list(arrays), seeds, given)
 
     def _batch(self, examples: Examples, rows: Array, size: int, *, pads: bool) -> Batch:
         if not pads:
             return (*bridge.batch_of(examples, rows), None)
         if len(rows) == size:
-            if len(self._whole) != size:
-                self._whole = np.ones(size, np.float32)
-            return (*bridge.batch_of(examples, rows), self._whole)
+            return (*bridge.batch_of(examples, rows), np.ones(size, np.float32))
         size = padded_size(size, rows=len(examples))
         filled = np.full(size, rows[0])
         filled[: len(rows)] = rows
@@ -110,46 +111,43 @@ class Program:
         mask[: len(rows)] = 1.0
         return (*bridge.batch_of(examples, filled), mask)
 
-    def _correction(self, arrays: Sequence[Array], control: Sequence[Array], task: LocalTask) -> Any:
+    # ------------------------------------------------------------------ compiled
+
+    def correction(self, kind: str, correct: Any, start: Sequence[Any], control: Sequence[Any]) -> Any:
         """Return what a step needs beside state and batch: start and control, or the sum of gradients."""
         trainable = self._variables["trainable"]
-        if task.kind == "gradient":
+        if kind == "gradient":
             return [jnp.zeros(v.shape, jnp.float32) for v in trainable]
-        if task.correct is None:
+        if correct is None:
             return None
-        bridge.check_correction(self.model.optimizer)
-        starts = {id(v): a for v, a in zip(self._weights, arrays, strict=True)}
-        controls = {id(v): a for v, a in zip(self._weights, control, strict=False)}
+        starts = {id(v): a for v, a in zip(self.weights, start, strict=True)}
+        controls = {id(v): a for v, a in zip(self.weights, control, strict=False)}
         return (
             [jnp.array(starts[id(v)], str(v.dtype)) for v in trainable],
             [jnp.array(controls[id(v)] if controls else 0, str(v.dtype)) for v in trainable],
         )
 
-    def _minus_gradient(
-        self, arrays: Sequence[Array], weights: list[Array], totals: list[Any], *, rows: float
-    ) -> list[Array]:
+    def minus_gradient(
+        self, start: Sequence[Any], weights: Sequence[Any], totals: Sequence[Any], *, rows: Any
+    ) -> list[Any]:
         """Return float32 start weights minus the mean gradient; other weights as they became."""
-        gradients = {
-            id(v): np.asarray(t) / rows for v, t in zip(self._variables["trainable"], totals, strict=True)
-        }
+        gradients = {id(v): t / rows for v, t in zip(self._variables["trainable"], totals, strict=True)}
         return [
-            start - gradients[id(v)] if id(v) in gradients else weight
-            for v, start, weight in zip(self._weights, arrays, weights, strict=True)
+            before - gradients[id(v)] if id(v) in gradients else after
+            for v, before, after in zip(self.weights, start, weights, strict=True)
         ]
-
-    # ------------------------------------------------------------------ compiled
 
     def _step(self, kind: str, correct: Any) -> Callable[..., Any]:
         if (kind, correct) not in self._steps:
-            step = {
-                "train": self._train_step,
-                "gradient": self._gradient_step,
-                "evaluate": self._evaluate_step,
-            }
             # Gradient totals are carried from step to step; start and control are used again.
             donated = (0, 1, 2) if kind == "gradient" else (0, 1)
-            self._steps[kind, correct] = jax.jit(step[kind](correct), donate_argnums=donated)
+            self._steps[kind, correct] = jax.jit(self.step_function(kind, correct), donate_argnums=donated)
         return self._steps[kind, correct]
+
+    def step_function(self, kind: str, correct: Any) -> Callable[..., Any]:
+        """Return the function of state, sums, extra values and batch that one minibatch is."""
+        steps = {"train": self._train_step, "gradient": self._gradient_step, "evaluate": self._evaluate_step}
+        return steps[kind](correct)
 
     def _train_step(self, correct: Any) -> Any:
         optimizer = self.model.optimizer
@@ -219,9 +217,9 @@ class Program:
         sums = (sums[0] + loss.astype("float32") * rows, sums[1] + rows)
         return scaled, (sums, {**self._read(scope, now), "trainable": trainable})
 
-    def _first_state(self, initial: State, arrays: list[Any], seeds: list[Any], rate: Any) -> Any:
+    def first_state(self, initial: State, arrays: list[Any], seeds: list[Any], rate: Any) -> Any:
         """Return the state before the first step, and sums of zero: loss times rows, and rows."""
-        values = {id(v): a for v, a in zip((*self._weights, *self._seeds), (*arrays, *seeds), strict=True)}
+        values = {id(v): a for v, a in zip((*self.weights, *self._seeds), (*arrays, *seeds), strict=True)}
         if rate is not None:
             values[id(self._rate)] = rate
         # Copies: a step may overwrite its state, and the initial values are used again.
@@ -234,7 +232,7 @@ class Program:
         }
         return state, (jnp.zeros(()), jnp.zeros(()))
 
-    def _final_values(self, state: State, sums: Any) -> Any:
+    def final_values(self, state: State, sums: Any) -> Any:
         """Return weights, learning rate, and loss and metrics."""
         optimizer = self.model.optimizer
         with keras.StatelessScope(state_mapping=self._mapping(state)) as scope:
@@ -246,7 +244,7 @@ class Program:
         values = {
             id(v): a for name, vs in self._variables.items() for v, a in zip(vs, state[name], strict=True)
         }
-        return [values[id(v)] for v in self._weights], rate, results
+        return [values[id(v)] for v in self.weights], rate, results
 
     def _mapping(self, state: State) -> list[tuple[Any, Any]]:
         return [(v, a) for name, vs in self._variables.items() for v, a in zip(vs, state[name], strict=True)]

@@ -20,7 +20,7 @@ from rich.text import Text
 from hansa import bridge
 from hansa._version import __version__
 from hansa.cli import backend
-from hansa.datasets.fetch import cache_folder
+from hansa.cache import cache_folder
 from hansa.errors import HansaError
 from hansa.ui.words import bytes_of
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from hansa.data.labels import class_labels, count_labels
+from hansa.data.part_cards import part_cards, row_shapes
+from hansa.data.parts import parts_of
 from hansa.data.split import SPLITS
 from hansa.errors import DataError
-from hansa.types import ClientData, DataCard, Examples
+from hansa.types import ClientData, DataCard, Examples, View
 
 
 def card(data: ClientData) -> DataCard:
@@ -22,19 +23,38 @@ def card(data: ClientData) -> DataCard:
     rows are all of one class is allowed; its card shows it.
     """
     splits = {name: getattr(data, name) for name in SPLITS}
-    present: dict[str, Examples] = {name: part for name, part in splits.items() if part is not None}
-    classes = class_labels(data.train.y)
+    present: dict[str, Examples] = {name: part.whole() for name, part in splits.items() if part is not None}
+    train = present["train"]
+    classes = class_labels(train.y)
     label_range = None
-    if isinstance(data.train.y, np.ndarray):
-        ends = [end for part in present.values() if len(part) for end in (part.y.min(), part.y.max())]
-        label_range = (float(min(ends)), float(max(ends)))
+    if isinstance(train.y, np.ndarray):
+        ends = [end for part in present.values() if part.y.size for end in (part.y.min(), part.y.max())]
+        label_range = (float(min(ends)), float(max(ends))) if ends else None
     return DataCard(
         examples={name: len(part) for name, part in present.items()},
-        features=_shapes(data.train.x),
-        columns=data.train.columns,
+        features=row_shapes(train.x),
+        columns=train.columns,
         labels=None if classes is None else count_labels(classes),
         label_range=label_range,
     )
+
+
+def cards(population: Mapping[str, ClientData]) -> dict[str, DataCard]:
+    """Return the card of each client of a population.
+
+    Guarantees:
+        Each is equal to what `card` returns. Clients that share their arrays (`hansa.types.View`) are
+        counted together, in time that hardly depends on how many they are.
+    """
+    views = {
+        name: data.train
+        for name, data in population.items()
+        if isinstance(data.train, View) and len(data.train) and data.validation is None and data.test is None
+    }
+    told: dict[str, DataCard] = {}
+    for parts in parts_of(views):
+        told.update(zip(parts.names, part_cards(parts), strict=True))
+    return {name: told[name] if name in told else card(data) for name, data in population.items()}
 
 
 def check_cards(cards: Mapping[str, DataCard]) -> None:
@@ -50,7 +70,14 @@ def check_cards(cards: Mapping[str, DataCard]) -> None:
     """
     if not cards:
         raise DataError("there are no clients; a federation needs at least one.")
-    keys = {name: _schema(card) for name, card in cards.items()}
+    # Most clients of a large population have the very same tuples, which need to be written out once.
+    texts: dict[tuple[int, int], str] = {}
+    keys: dict[str, str] = {}
+    for name, one in cards.items():
+        same = (id(one.features), id(one.columns))
+        if same not in texts:
+            texts[same] = _schema(one)
+        keys[name] = texts[same]
     (usual, votes), *others = Counter(keys.values()).most_common()
     if not others:
         return
@@ -64,14 +91,6 @@ def check_cards(cards: Mapping[str, DataCard]) -> None:
         f"{_difference(cards[odd[0]], cards[reference])}. "
         "All clients must have the same features in the same order."
     )
-
-
-def _shapes(x: Any) -> Any:
-    if isinstance(x, dict):
-        return {name: _shapes(value) for name, value in x.items()}
-    if isinstance(x, tuple):
-        return {str(i): _shapes(value) for i, value in enumerate(x)}
-    return tuple(int(size) for size in x.shape[1:])
 
 
 def _schema(card: DataCard) -> str:

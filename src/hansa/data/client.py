@@ -7,17 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hansa.data.preprocess import Transform
-from hansa.data.sources import Arrays, Source
+from hansa.data.preprocess import Impute, MinMax, Standardize, Transform
+from hansa.data.sources import Arrays, Rows, Source
 from hansa.data.split import Split
 from hansa.errors import ConfigurationError
 from hansa.types import Examples
 
 MAX_NAME = 64
-_NAME = re.compile(r"[A-Za-z0-9_-]([A-Za-z0-9._ -]*[A-Za-z0-9._-])?")
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._ -]*(?<! )")
+_TRANSFORMS = (Standardize, MinMax, Impute)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Client:
     """One party of a federation, as declared. Nothing is read until its rows are needed.
 
@@ -43,15 +44,16 @@ class Client:
 
     def __post_init__(self) -> None:
         _check_name(self.name)
-        if not isinstance(self.source, Source) or isinstance(self.source, type):
+        # Python asks a protocol's methods of an object one by one, which is slow for a large population.
+        known = isinstance(self.source, (Rows, Arrays))
+        if not known and (not isinstance(self.source, Source) or isinstance(self.source, type)):
             raise ConfigurationError(
                 f"client {self.name!r}: source is a {type(self.source).__name__}; expected Arrays, CSV, "
                 "Parquet, Stream or another object with load() and describe(). Wrap arrays: Arrays(x, y)."
             )
-        given: Any = (self.preprocess,) if isinstance(self.preprocess, Transform) else self.preprocess
-        steps = tuple(given) if isinstance(given, Iterable) else (given,)
+        steps = as_steps(self.preprocess)
         for step in steps:
-            if not isinstance(step, Transform) or isinstance(step, type):
+            if not _is_transform(step):
                 raise ConfigurationError(
                     f"client {self.name!r}: preprocess holds {step!r}; expected transforms such as "
                     "Standardize(), with parentheses."
@@ -68,6 +70,18 @@ class Client:
             "preprocess": [step.describe() for step in self.preprocess],
             "split": self.split.describe(),
         }
+
+
+def as_steps(preprocess: Any) -> tuple[Any, ...]:
+    """Return what was given as preprocessing as a tuple: one transform, or any number of them."""
+    if isinstance(preprocess, tuple):
+        return preprocess
+    several = not _is_transform(preprocess) and isinstance(preprocess, Iterable)
+    return tuple(preprocess) if several else (preprocess,)
+
+
+def _is_transform(step: Any) -> bool:
+    return isinstance(step, _TRANSFORMS) or (isinstance(step, Transform) and not isinstance(step, type))
 
 
 def as_clients(value: Any) -> tuple[Client, ...]:
@@ -122,6 +136,8 @@ def check_clients(clients: Sequence[Client]) -> None:
     first = clients[0]
     wanted = [step.describe() for step in first.preprocess]
     for client in clients[1:]:
+        if client.preprocess is first.preprocess:
+            continue
         given = [step.describe() for step in client.preprocess]
         if given != wanted:
             raise ConfigurationError(

@@ -7,6 +7,7 @@ by their qualified name: equal descriptions mean equal data, and no value of the
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,15 @@ _BLOCK = 1 << 20
 
 def describe_array(array: Array) -> dict[str, Any]:
     """Return shape, type and SHA-256 (of the little-endian, row-major bytes) of an array."""
-    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    digest = hashlib.sha256(little.reshape(-1).view(np.uint8).data)
-    return {"shape": list(array.shape), "dtype": array.dtype.name, "sha256": digest.hexdigest()}
+    little, name = _forms(array.dtype)
+    digest = hashlib.sha256(np.ascontiguousarray(array, dtype=little).data)
+    return {"shape": list(array.shape), "dtype": name, "sha256": digest.hexdigest()}
+
+
+@lru_cache(maxsize=64)
+def _forms(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], str]:
+    """Return a type with its bytes in little-endian order, and its name, both slow to ask for."""
+    return dtype.newbyteorder("<"), dtype.name
 
 
 def describe_examples(examples: Examples) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,15 +27,48 @@ def class_labels(y: Any) -> NDArray[np.int64] | None:
         >>> class_labels(np.array([0.5, 1.0])) is None
         True
     """
+    read = row_classes(y)
+    if read is None or not read.known.all():
+        return None
+    return read.classes if read.one_hot or len(np.unique(read.classes)) <= MAX_CLASSES else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RowClasses:
+    """Labels read as classes row by row, for any number of clients that have some of the rows each.
+
+    Attributes:
+        classes: The class of each row, shape ``(n,)``; 0 where it is not known.
+        known: Whether the row's label can be one of a class, shape ``(n,)``.
+        one_hot: Whether the labels are one-hot rows, which may be of any number of classes.
+    """
+
+    classes: NDArray[np.int64]
+    known: NDArray[np.bool_]
+    one_hot: bool
+
+
+def row_classes(y: Any) -> RowClasses | None:
+    """Return the class of each row by itself, or None where labels of this shape are never classes.
+
+    Guarantees:
+        ``class_labels(y[rows])`` is ``classes[rows]`` where all ``known[rows]`` hold and the labels are
+        one-hot or at most `MAX_CLASSES` different ones; else None.
+    """
     if not isinstance(y, np.ndarray) or y.ndim not in (1, 2):
         return None
-    if y.dtype.kind == "f" and not np.isin(y, (0.0, 1.0)).all():
-        return None
     if y.ndim == 2 and y.shape[1] != 1:
-        one_hot = y.shape[1] > 0 and bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
-        return y.argmax(axis=1).astype(np.int64) if one_hot else None
-    classes = y.reshape(-1).astype(np.int64)
-    return classes if len(np.unique(classes)) <= MAX_CLASSES else None
+        if not y.shape[1]:
+            return None
+        ones = y == 1
+        known = (ones | (y == 0)).all(axis=1) & (ones.sum(axis=1) == 1)
+        return RowClasses(classes=ones.argmax(axis=1).astype(np.int64), known=known, one_hot=True)
+    y = y.reshape(-1)
+    if y.dtype.kind == "f":
+        ones = y == 1
+        return RowClasses(classes=ones.astype(np.int64), known=ones | (y == 0), one_hot=False)
+    known = np.ones(len(y), dtype=bool)
+    return RowClasses(classes=y.astype(np.int64, copy=False), known=known, one_hot=False)
 
 
 def count_labels(classes: NDArray[np.int64]) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Partition one dataset among simulated clients. Each row goes to exactly one client.
 
-The clients share the arrays in memory; a client's rows are copied only when it loads them.
+The clients share the arrays in memory; a client's rows are copied only when they are used.
 """
 
 from __future__ import annotations
@@ -11,15 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hansa.data.cards import cards
 from hansa.data.client import Client
-from hansa.data.declared import Declared, check_alpha, check_count, check_whole, classes_of, key_texts
-from hansa.data.labels import class_labels, count_labels
+from hansa.data.declared import (
+    Declared,
+    check_alpha,
+    check_count,
+    check_whole,
+    classes_of,
+    dealt,
+    even_sizes,
+    numbered_keys,
+)
 from hansa.data.preprocess import Transform
 from hansa.data.sources import Rows, as_examples
 from hansa.data.split import Split
 from hansa.errors import ConfigurationError, DataError
 from hansa.rng import Seeds
-from hansa.types import Examples
+from hansa.types import ClientData, Examples, View
 
 _WHOLE = Split()
 _ATTEMPTS = 1000
@@ -58,8 +67,8 @@ def iid(
     rows = as_examples(x, y, sample_weight=sample_weight)
     check_count(clients, len(rows))
     order = Seeds(seed).stream("partition", "iid").permutation(len(rows))
-    declared = Declared(names=names, split=split, preprocess=preprocess)
-    return declared.clients(rows, np.array_split(order, clients))
+    owners = dealt(order, even_sizes(len(rows), clients))
+    return Declared(names=names, split=split, preprocess=preprocess).clients(rows, owners, clients)
 
 
 def dirichlet(
@@ -120,9 +129,10 @@ def dirichlet(
             f"some client always had fewer than min_examples={min_examples} rows (at best {best}). "
             "Use fewer clients or a larger alpha."
         )
-    dealt = [np.split(stream.permutation(member), end) for member, end in zip(members, ends, strict=True)]
-    parts = [np.concatenate([of_class[i] for of_class in dealt]) for i in range(clients)]
-    return Declared(names=names, split=split, preprocess=preprocess).clients(rows, parts)
+    owners = np.empty(len(rows), dtype=np.int64)
+    for member, count in zip(members, counts, strict=True):
+        owners[stream.permutation(member)] = np.repeat(np.arange(clients), count)
+    return Declared(names=names, split=split, preprocess=preprocess).clients(rows, owners, clients)
 
 
 def shards(
@@ -167,10 +177,11 @@ def shards(
             f"there are {len(rows)}. Use fewer clients or shards."
         )
     by_label = np.argsort(classes_of(rows, "shards"), kind="stable")
-    pieces = np.array_split(by_label, count)
-    order = Seeds(seed).stream("partition", "shards").permutation(count).reshape(clients, shards_per_client)
-    parts = [np.concatenate([pieces[i] for i in own]) for own in order]
-    return Declared(names=names, split=split, preprocess=preprocess).clients(rows, parts)
+    order = Seeds(seed).stream("partition", "shards").permutation(count)
+    of_shard = dealt(order, np.full(clients, shards_per_client))
+    owners = np.empty(len(rows), dtype=np.int64)
+    owners[by_label] = np.repeat(of_shard, even_sizes(len(rows), count))
+    return Declared(names=names, split=split, preprocess=preprocess).clients(rows, owners, clients)
 
 
 def quantity_skew(
@@ -211,8 +222,8 @@ def quantity_skew(
     shares = np.cumsum(stream.dirichlet(np.full(clients, float(alpha))))[:-1]
     ends = np.minimum(np.floor(shares * rest), rest).astype(np.int64)
     ends += min_examples * np.arange(1, clients)
-    parts = np.split(stream.permutation(len(rows)), ends)
-    return Declared(names=names, split=split, preprocess=preprocess).clients(rows, parts)
+    owners = dealt(stream.permutation(len(rows)), np.diff(ends, prepend=0, append=len(rows)))
+    return Declared(names=names, split=split, preprocess=preprocess).clients(rows, owners, clients)
 
 
 def by_key(
@@ -247,24 +258,22 @@ def by_key(
     """
     rows = as_examples(x, y, sample_weight=sample_weight)
     check_whole("min_examples", min_examples)
-    texts = key_texts(keys, len(rows))
-    found, counts = np.unique(texts, return_counts=True)
-    small = found[counts < min_examples]
+    texts, numbers = numbered_keys(keys, len(rows))
     if merge_small_into is not None:
-        texts = np.where(np.isin(texts, small), merge_small_into, texts)
-        found, counts = np.unique(texts, return_counts=True)
-        small = found[counts < min_examples]
-    if len(small):
-        told = ", ".join(
-            f"{str(name)!r} has {n}" for name, n in zip(found, counts, strict=True) if n < min_examples
-        )
+        small = np.bincount(numbers, minlength=len(texts)) < min_examples
+        texts = [str(merge_small_into) if few else text for few, text in zip(small, texts, strict=True)]
+    found = sorted(set(texts))
+    place = {name: i for i, name in enumerate(found)}
+    owners = np.array([place[text] for text in texts], dtype=np.int64)[numbers]
+    counts = np.bincount(owners, minlength=len(found)).tolist()
+    small = [f"{name!r} has {n}" for name, n in zip(found, counts, strict=True) if n < min_examples]
+    if small:
         raise DataError(
-            f"by_key: {len(small)} clients have fewer than min_examples={min_examples} rows ({told[:500]}). "
+            f"by_key: {len(small)} clients have fewer than min_examples={min_examples} rows "
+            f"({', '.join(small)[:500]}). "
             "Gather them with merge_small_into='others', or lower min_examples."
         )
-    parts = [np.flatnonzero(texts == name) for name in found]
-    declared = Declared(names=[str(name) for name in found], split=split, preprocess=preprocess)
-    return declared.clients(rows, parts)
+    return Declared(names=found, split=split, preprocess=preprocess).clients(rows, owners, len(found))
 
 
 def label_counts(clients: Sequence[Client]) -> dict[str, dict[str, int]]:
@@ -273,21 +282,20 @@ def label_counts(clients: Sequence[Client]) -> dict[str, dict[str, int]]:
     Raises:
         DataError: A client's labels are not classes.
     """
-    result: dict[str, dict[str, int]] = {}
+    bases: dict[int, Examples] = {}
+    population: dict[str, ClientData] = {}
     for client in clients:
         source = client.source
-        # Only the labels are taken from shared rows, not the features with them.
-        y = (
-            Rows(_only_labels(source.examples), source.index).load().y
-            if isinstance(source, Rows)
-            else source.load().y
-        )
-        classes = class_labels(y)
-        if classes is None:
-            raise DataError(
-                f"client {client.name!r}: its labels are not classes, so that they cannot be counted."
-            )
-        result[client.name] = count_labels(classes)
+        if isinstance(source, Rows):
+            base = bases.setdefault(id(source.examples), _only_labels(source.examples))
+            population[client.name] = ClientData(train=View(base=base, index=source.index))
+        else:
+            population[client.name] = ClientData(train=_only_labels(source.load()))
+    result: dict[str, dict[str, int]] = {}
+    for name, told in cards(population).items():
+        if told.labels is None:
+            raise DataError(f"client {name!r}: its labels are not classes, so that they cannot be counted.")
+        result[name] = dict(told.labels)
     return result
 
 

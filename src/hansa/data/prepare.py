@@ -7,7 +7,8 @@ another, because later sums are taken after earlier transforms were applied:
         known[k] = add_summaries([local_summary(client, k, known) for client in clients])
     data = [prepare(client, known) for client in clients]
 
-Where rows are kept between these calls, `load` them once and pass them as ``loaded``.
+Where rows are kept between these calls, `load` them once (`load_all` for a population in one process)
+and pass them as ``loaded``.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ import numpy as np
 
 from hansa.data.client import Client
 from hansa.data.preprocess import Summary
+from hansa.data.shared import shared_rows
 from hansa.data.sources import as_examples, named_arrays
 from hansa.data.split import SPLITS
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
-from hansa.types import Array, ClientData, Examples
+from hansa.types import Array, ClientData, Examples, TrainRows
 
 Federated = Mapping[int, Summary]
 """Sums over all parties by position of the federated transform in ``Client.preprocess``."""
@@ -68,6 +70,25 @@ def load(client: Client) -> ClientData:
     return data
 
 
+def load_all(clients: Sequence[Client]) -> dict[str, ClientData]:
+    """Read the rows of a whole population, as `load` does; rows of shared arrays stay where they are.
+
+    A client of a partition that has no preprocessing and trains on all of its rows gets a
+    `hansa.types.View` of the shared arrays, which are checked once. All others get their own rows.
+
+    Args:
+        clients: Clients whose names differ.
+
+    Raises:
+        DataError: As `load`, for the first client that has such rows.
+    """
+    shared = shared_rows(clients)
+    return {
+        client.name: ClientData(train=shared[client.name]) if client.name in shared else load(client)
+        for client in clients
+    }
+
+
 def local_summary(
     client: Client, position: int, federated: Federated | None = None, *, loaded: ClientData | None = None
 ) -> Summary:
@@ -89,7 +110,7 @@ def local_summary(
         )
     data = _transformed(client, load(client) if loaded is None else loaded, federated or {}, stop=position)
     with _naming(client):
-        return client.preprocess[position].summary(data.train)
+        return client.preprocess[position].summary(data.train.whole())
 
 
 def prepare(
@@ -112,11 +133,11 @@ def prepare(
     data = _transformed(client, data, federated or {}, stop=len(client.preprocess))
     if client.preprocess:
         for split in SPLITS:
-            part: Examples | None = getattr(data, split)
+            part: TrainRows | None = getattr(data, split)
             if part is not None:
                 with _naming(client):
                     _check_features(
-                        part, missing_allowed=False, hint=f" in the {split} rows after preprocessing"
+                        part.whole(), missing_allowed=False, hint=f" in the {split} rows after preprocessing"
                     )
     return data
 
@@ -125,7 +146,7 @@ def _transformed(client: Client, data: ClientData, federated: Federated, *, stop
     for position, step in enumerate(client.preprocess[:stop]):
         with _naming(client):
             if step.scope == "local":
-                fitted = step.fit(step.summary(data.train))
+                fitted = step.fit(step.summary(data.train.whole()))
             elif position in federated:
                 fitted = step.fit(federated[position])
             else:
@@ -139,7 +160,7 @@ def _transformed(client: Client, data: ClientData, federated: Federated, *, stop
 
 def _each_split(data: ClientData, function: Callable[[Examples], Examples]) -> ClientData:
     parts = {split: getattr(data, split) for split in SPLITS}
-    return ClientData(**{split: part and function(part) for split, part in parts.items()})
+    return ClientData(**{split: part and function(part.whole()) for split, part in parts.items()})
 
 
 @contextmanager

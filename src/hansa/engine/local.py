@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
 
 from hansa import client
+from hansa.engine.engine import Declared
 from hansa.errors import ConfigurationError
 from hansa.plan import Plan
 from hansa.rng import Seeds
-from hansa.secure_sum.plain import TreeSum
+from hansa.secure_sum.tree import TreeSum
 from hansa.train.learner import Learner
 from hansa.types import Answer, Ask, Examples, Memory, Reply, Start
+
+
+@final
+@dataclass(frozen=True)
+class Local(Declared):
+    """Clients in this process, one after another: the engine that all others are measured by.
+
+    Example:
+        >>> Local()
+        Local()
+    """
+
+    def start(
+        self,
+        plan: Plan,
+        sites: Mapping[str, client.Site],
+        learner: Learner,
+        seeds: Seeds,
+        *,
+        server: Examples | None,
+        known: Mapping[str, Any],  # noqa: ARG002 - nothing of it decides the result
+    ) -> LocalEngine:
+        """Return the engine."""
+        return LocalEngine(plan, sites, learner, seeds, server=server)
 
 
 class LocalEngine:
@@ -66,6 +93,17 @@ class LocalEngine:
         """Make what the clients learned in the last round their memory."""
         self.memories.update(self._staged)
         self._staged = {}
+
+    def describe(self) -> dict[str, Any]:
+        """Return nothing: this is the engine that results are told by."""
+        return {}
+
+    def facts(self) -> dict[str, Any]:
+        """Return the engine's kind."""
+        return {"kind": "local"}
+
+    def close(self) -> None:
+        """Nothing is to be stopped."""
 
     def _train(self, ask: Ask) -> Answer:
         start: Start = ask.payload

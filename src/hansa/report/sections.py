@@ -26,7 +26,10 @@ from hansa.report.wording import (
     share,
 )
 
-_PHASE_TONES = {"train": "blue", "aggregate": "orange", "evaluate": "teal", "draw": "violet", "other": "grey"}
+_PHASE_TONES = {
+    **{"draw": "violet", "gather": "sky", "train": "blue", "encode": "gold", "sum": "orange"},
+    **{"step": "rose", "evaluate": "teal", "other": "grey"},
+}
 _MOST_METRICS, _MOST_THIN, _MOST_BARS = 12, 40, 60
 
 

@@ -6,6 +6,8 @@ import abc
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hansa.errors import ConfigurationError
 from hansa.rng import Seeds
 
@@ -59,7 +61,7 @@ class FixedSize(Cohort):
     def draw(self, clients: tuple[str, ...], number: int, seeds: Seeds) -> tuple[str, ...]:
         """Return ``size`` clients."""
         chosen = seeds.stream("cohort", number).choice(len(clients), size=self.size, replace=False)
-        return tuple(clients[i] for i in sorted(chosen))
+        return tuple(clients[i] for i in np.sort(chosen).tolist())
 
     def check(self, population: int) -> None:
         """Raise `ConfigurationError` if the cohort is larger than the population."""
@@ -93,7 +95,7 @@ class Poisson(Cohort):
     def draw(self, clients: tuple[str, ...], number: int, seeds: Seeds) -> tuple[str, ...]:
         """Return the clients whose coin came up."""
         coins = seeds.stream("cohort", number).random(len(clients)) < self.rate
-        return tuple(name for name, taken in zip(clients, coins, strict=True) if taken)
+        return tuple(clients[i] for i in np.flatnonzero(coins).tolist())
 
     def check(self, population: int) -> None:
         """Accept any population."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from hansa.rng import Seeds
-from hansa.types import Array
+from hansa.types import Array, Batches
 
 
 def batches_per_pass(rows: int, batch_size: int) -> int:
@@ -26,8 +25,8 @@ def fresh_batches(
     seeds: Seeds,
     client: str,
     round: int,  # noqa: A002
-) -> Iterator[Array]:
-    """Yield the minibatches of one round that starts a new pass over the data.
+) -> Batches:
+    """Return the minibatches of one round that starts a new pass over the data.
 
     Args:
         rows: Number of training rows.
@@ -39,18 +38,18 @@ def fresh_batches(
         client: Name of the client.
         round: Number of the round.
 
-    Yields:
-        Row indices, int64, shape ``(b,)`` with ``1 <= b <= batch_size``.
+    Returns:
+        Minibatches of 1 to ``batch_size`` rows.
     """
     total = steps if steps is not None else (epochs or 1) * batches_per_pass(rows, batch_size)
     orders = _Orders(rows, shuffle, seeds, ("shuffle", client, round))
-    yield from _cut(orders, batch_size, first=0, count=total)
+    return _cut(orders, batch_size, first=0, count=total)
 
 
 def carried_batches(
     rows: int, *, batch_size: int, steps: int, shuffle: bool, seeds: Seeds, client: str, position: int
-) -> Iterator[Array]:
-    """Yield the minibatches of one round that goes on where the client's last round stopped.
+) -> Batches:
+    """Return the minibatches of one round that goes on where the client's last round stopped.
 
     Args:
         rows: Number of training rows.
@@ -62,7 +61,7 @@ def carried_batches(
         position: Number of minibatches that the client has seen so far.
     """
     orders = _Orders(rows, shuffle, seeds, ("shuffle", client))
-    yield from _cut(orders, batch_size, first=position, count=steps)
+    return _cut(orders, batch_size, first=position, count=steps)
 
 
 @dataclass(frozen=True)
@@ -80,11 +79,16 @@ class _Orders:
         return self.seeds.stream(*self.labels, number).permutation(self.rows)
 
 
-def _cut(orders: _Orders, size: int, *, first: int, count: int) -> Iterator[Array]:
+def _cut(orders: _Orders, size: int, *, first: int, count: int) -> Batches:
     length = batches_per_pass(orders.rows, size)
-    order, current = np.arange(0), -1
-    for index in range(first, first + count):
-        number, place = divmod(index, length)
-        if number != current:
-            order, current = orders.of_pass(number), number
-        yield order[place * size : (place + 1) * size]
+    whole = np.full(length, size)
+    whole[-1] = orders.rows - size * (length - 1)
+    passes = range(first // length, (first + count - 1) // length + 1)
+    start = first - passes[0] * length
+    sizes = np.tile(whole, len(passes))[start : start + count]
+    if len(passes) == 1:
+        order = orders.of_pass(passes[0])
+    else:
+        order = np.concatenate([orders.of_pass(number) for number in passes])
+    begin = start * size
+    return Batches(order[begin : begin + int(sizes.sum())], sizes)

@@ -37,6 +37,7 @@ class KerasLearner:
         self._layout: Layout | None = None
         self._initial: FloatVector = np.zeros(0, np.float32)
         self._outputs: list[tuple[int, ...]] = []
+        self._built_from: tuple[Examples, int] | None = None
 
     @property
     def model(self) -> Any:
@@ -44,6 +45,13 @@ class KerasLearner:
         if self._model is None:
             raise ConfigurationError(NOT_BUILT)
         return self._model
+
+    @property
+    def program(self) -> Any:
+        """The compiled steps of the model, as the backend's file in `hansa.bridge` makes them."""
+        if self._program is None:
+            raise ConfigurationError(NOT_BUILT)
+        return self._program
 
     @property
     def plain_sgd(self) -> bool:
@@ -75,6 +83,31 @@ class KerasLearner:
         self._program = bridge.load_program()(model, outputs=self._outputs)
         self._initial = self._layout.flatten(self._program.initial())
         self._model, self._shapes = model, shapes
+        self._built_from = (examples.take(np.arange(min(len(examples), 8))), seed)
+
+    def another(self) -> KerasLearner:
+        """Return a learner of the same model with variables of its own, for another thread.
+
+        Raises:
+            ConfigurationError: If the model function does not return the same model each time.
+        """
+        if self._built_from is None:
+            raise ConfigurationError(NOT_BUILT)
+        other = KerasLearner(self._function)
+        other.build(*self._built_from)
+        if other.layout().hash != self.layout().hash:
+            raise ConfigurationError(
+                "the model function returned another model the second time it was called; workers need a "
+                "model each. Make it return the same layers every time, or use engine='local'."
+            )
+        return other
+
+    @property
+    def recipe(self) -> tuple[Callable[[], Any], Examples, int]:
+        """What another process builds the same model of: the model function, sample rows, and the seed."""
+        if self._built_from is None:
+            raise ConfigurationError(NOT_BUILT)
+        return (self._function, *self._built_from)
 
     def layout(self) -> Layout:
         """Return the layout of the model's floating-point weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from hansa.tree import Layout
@@ -56,7 +57,15 @@ class Learner(Protocol):
         ...
 
 
-def class_weighted(examples: Examples, class_weight: dict[int, float] | None) -> Examples:
+class Measures(Protocol):
+    """What measuring weights asks of a model: a part of `Learner`."""
+
+    def evaluate(self, weights: FloatVector, examples: Examples, batch_size: int) -> Metrics:
+        """Return ``loss`` and metrics of these weights on these rows."""
+        ...
+
+
+def class_weighted(examples: Examples, class_weight: Mapping[int, float] | None) -> Examples:
     """Return the rows with their sample weight multiplied by the weight of their class.
 
     Args:
@@ -69,7 +78,8 @@ def class_weighted(examples: Examples, class_weight: dict[int, float] | None) ->
         return examples
     y = np.asarray(examples.y)
     classes = y.argmax(-1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(len(y))
-    table: Array = np.array([class_weight.get(int(c), 1.0) for c in classes], np.float32)
+    labels, places = np.unique(classes, return_inverse=True)
+    table: Array = np.array([class_weight.get(int(c), 1.0) for c in labels], np.float32)[places]
     if examples.sample_weight is not None:
         table = table * examples.sample_weight
     return Examples(x=examples.x, y=examples.y, sample_weight=table, columns=examples.columns)

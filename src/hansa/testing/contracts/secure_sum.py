@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from hansa.errors import UpdateError
-from hansa.secure_sum.plain import Plain, TreeSum
+from hansa.secure_sum.plain import Plain
+from hansa.secure_sum.tree import TreeSum
 from hansa.testing.contracts.values import check_description
-from hansa.types import Answer, Ask, Delta, Start, Total
+from hansa.types import Answer, Array, Ask, Delta, Start, Total
 
 
 class Sum(Protocol):
-    """A running sum of a cohort's updates, such as `hansa.secure_sum.plain.TreeSum`."""
+    """A running sum of a cohort's updates, such as `hansa.secure_sum.tree.TreeSum`."""
+
+    leaf: int
 
     def add(self, position: int, delta: Delta | None, *, client: str = "") -> str | None:
         """Add the update at a cohort position, or None; return why it was left out, or None."""
+        ...
+
+    def add_leaf(
+        self, number: int, vector: Array | Sequence[Array] | None, weights: Mapping[int, float]
+    ) -> None:
+        """Add the sum of `leaf` positions that was computed elsewhere."""
         ...
 
     def result(self) -> Total:
@@ -30,8 +39,9 @@ def check_secure_sum(secure_sum: Plain, *, begin: Callable[[int, int], Sum] = Tr
     """Check that a secure sum adds up, whoever comes first and whoever does not come.
 
     Guarantees:
-        The sum is NumPy's within rounding, and the same bit for bit in any order of arrival. Updates
-        that are missing or not finite are not in it. Ill-formed updates raise `UpdateError`.
+        The sum is NumPy's within rounding, and the same bit for bit in any order of arrival and
+        wherever leaves of it are summed. Updates that are missing or not finite are not in it.
+        Ill-formed updates raise `UpdateError`.
 
     Args:
         secure_sum: The secure sum.
@@ -41,7 +51,7 @@ def check_secure_sum(secure_sum: Plain, *, begin: Callable[[int, int], Sum] = Tr
     check_description(secure_sum.describe())
     _check_collect(secure_sum)
     rng = np.random.default_rng(2)
-    for cohort in (1, 2, 7, 8, 9, 16, 17, 40, 65):
+    for cohort in (1, 2, 7, 8, 9, 40, 63, 64, 65, 100, 257):
         deltas: list[Delta | None] = [
             secure_sum.send(
                 Delta(vector=rng.normal(size=size).astype(np.float32), weight=float(rng.integers(0, 50)))
@@ -87,6 +97,30 @@ def _check_sums(begin: Callable[[int, int], Sum], deltas: list[Delta | None], si
     for other in results[1:]:
         assert np.array_equal(other.vector, first.vector), "the sum depends on the order of arrival"
         assert (other.weight, other.count) == (first.weight, first.count), "the weight depends on the order"
+    elsewhere = _sum_by_leaves(begin, deltas, size, rng)
+    assert np.array_equal(elsewhere.vector, first.vector), "the sum depends on where leaves are summed"
+    assert (elsewhere.weight, elsewhere.count) == (first.weight, first.count), "a leaf's weights are lost"
+
+
+def _sum_by_leaves(
+    begin: Callable[[int, int], Sum], deltas: list[Delta | None], size: int, rng: Any
+) -> Total:
+    """Sum about half of the leaves elsewhere; they come in any order, from one buffer."""
+    total, buffer = begin(size, len(deltas)), np.zeros(size)
+    for number in rng.permutation(-(-len(deltas) // total.leaf)):
+        positions = range(number * total.leaf, min((number + 1) * total.leaf, len(deltas)))
+        if rng.random() < 0.5:
+            for position in positions:
+                total.add(position, deltas[position])
+            continue
+        part = begin(size, len(positions))
+        for offset, position in enumerate(positions):
+            part.add(offset, deltas[position])
+        weights = {p: d.weight for p in positions if (d := deltas[p]) is not None}
+        buffer[:] = part.result().vector
+        total.add_leaf(int(number), buffer if weights else None, weights)
+        buffer[:] = np.nan
+    return total.result()
 
 
 def _check_refusals(begin: Callable[[int, int], Sum], size: int) -> None:

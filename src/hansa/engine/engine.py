@@ -1,0 +1,77 @@
+"""What an engine is: it answers Asks, and knows nothing of learning."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from hansa.client import Site
+from hansa.plan import Plan
+from hansa.rng import Seeds
+from hansa.train.learner import Learner
+from hansa.types import Answer, Ask, Examples, Memory
+
+
+class Engine(Protocol):
+    """Answers the Asks of a run's rounds.
+
+    What clients learn in a round is staged, and becomes theirs with `commit`, so that a round that fails
+    leaves nothing behind.
+
+    Attributes:
+        memories: What each client remembers of the committed rounds.
+    """
+
+    memories: dict[str, Memory]
+
+    @property
+    def learned(self) -> Mapping[str, Memory]:
+        """What clients learned in the last round and do not yet remember, by name."""
+        ...
+
+    def answer(self, ask: Ask) -> Answer:
+        """Let the clients do what is asked."""
+        ...
+
+    def commit(self) -> None:
+        """Make what the clients learned in the last round their memory."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return what of the engine decides the result, bit for bit, JSON-able; empty for the local one."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """Return what people may want to know of it: workers, strategy, programs compiled."""
+        ...
+
+    def close(self) -> None:
+        """Stop its workers; does nothing the second time."""
+        ...
+
+
+class Declared(abc.ABC):
+    """An engine as a user declares it. Nothing is started yet."""
+
+    @abc.abstractmethod
+    def start(
+        self,
+        plan: Plan,
+        sites: Mapping[str, Site],
+        learner: Learner,
+        seeds: Seeds,
+        *,
+        server: Examples | None,
+        known: Mapping[str, Any],
+    ) -> Engine:
+        """Return the engine, ready to answer.
+
+        Args:
+            plan: The plan of the run.
+            sites: Each client's name and rows.
+            learner: The model, built.
+            seeds: The run's seeds.
+            server: The server's validation rows, or None.
+            known: What `Engine.describe` returned when the run began, where it is gone on with; else empty.
+        """

@@ -1,0 +1,360 @@
+"""The Ray engine: the vector engine's work on the machines of a Ray cluster, with the vector engine's bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+
+from hansa import bridge, client
+from hansa.engine.cohort import Cohort
+from hansa.engine.crew import CALL_BYTES, CALLS, Part, leaves_by_call
+from hansa.engine.engine import Declared
+from hansa.engine.ray_fleet import SESSION, Fleet, load_ray
+from hansa.engine.ray_rows import Place, pack
+from hansa.engine.ray_worker import Setup, Unit
+from hansa.errors import ConfigurationError
+from hansa.plan import PERSONAL, Plan
+from hansa.rng import Seeds
+from hansa.round import first_state
+from hansa.train.cohort import CohortTrainer, cores
+from hansa.train.keras_learner import KerasLearner
+from hansa.train.learner import Learner
+from hansa.train.population import population
+from hansa.types import Answer, Ask, Examples, Memory, Reply, Start, TrainRows, View
+
+KERAS_SETTINGS = ("floatx", "epsilon", "image_data_format")
+ENVIRONMENT = ("JAX_", "XLA_", "TF_")
+"""Beginnings of the environment variables that workers are given: they may decide what is computed."""
+
+
+@final
+@dataclass(frozen=True)
+class RayCluster(Declared):
+    """The machines of a Ray cluster, each CPU training clients in compiled programs (Keras models only).
+
+    What a run gives is what `Vector` gives, bit for bit, so that it may be resumed on either. That holds on
+    nodes with like processors and the same versions (these are checked); workers train on CPUs.
+
+    Assumes:
+        A Ray cluster is one trust domain: whoever may use it can run code on all of its machines, and sees
+        the rows. Model function, algorithm and rows are sent to its workers (Ray pickles them). Access
+        needs Ray's token, which a Ray that is started here makes by itself (``~/.ray/auth_token``). Ray does
+        not encrypt: use it within a network that you trust.
+
+    Attributes:
+        address: ``"auto"`` joins the cluster that this machine is part of, ``"host:port"`` the one there.
+            None takes RAY_ADDRESS if it is set, and else starts Ray on this machine alone. Where this
+            process is connected to Ray already, that connection is used.
+        workers: Number of actors that train; None takes one for each CPU of the cluster. The result does
+            not depend on it.
+        strategy: How a client's minibatches are compiled, as in `Vector`.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    strategy: str | None = None
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.workers, int) and not isinstance(self.workers, bool)
+        if self.workers is not None and (not whole or self.workers < 1):
+            raise ConfigurationError(f"workers must be a whole number of 1 or more, got {self.workers!r}.")
+        if self.address is not None and (not isinstance(self.address, str) or not self.address):
+            raise ConfigurationError(f"address must be 'auto' or 'host:port', got {self.address!r}.")
+
+    def start(
+        self,
+        plan: Plan,
+        sites: Mapping[str, client.Site],
+        learner: Learner,
+        seeds: Seeds,
+        *,
+        server: Examples | None,
+        known: Mapping[str, Any],
+    ) -> RayEngine:
+        """Return the engine, with the rows in the object store and the workers ready.
+
+        Raises:
+            MissingExtraError: If Ray is not installed.
+            ConfigurationError: If the cluster cannot be reached, or its workers cannot build the model.
+        """
+        if not isinstance(learner, KerasLearner):
+            raise ConfigurationError(
+                f"the Ray engine compiles Keras models; {type(learner).__name__} is none. Use engine='local'."
+            )
+        if (backend := bridge.choose_backend()) != "jax":
+            raise ConfigurationError(
+                f"the Ray engine trains with JAX, and this process uses {bridge.BACKENDS[backend]}. Set "
+                "KERAS_BACKEND=jax, or use engine='vector'."
+            )
+        load_ray()
+        return RayEngine(
+            plan,
+            sites,
+            learner,
+            seeds,
+            server=server,
+            address=self.address,
+            workers=self.workers,
+            strategy=self.strategy or known.get("strategy"),
+        )
+
+
+class RayEngine:
+    """Gives the calls of the vector engine to actors of a Ray cluster, and adds up what they return.
+
+    All rows lie in the object store of this machine, and clients' memories in this process, so that no other
+    machine's end loses anything: what was under way there is done again elsewhere.
+
+    Guarantees:
+        The result depends on plan, seeds and strategy, and is that of `VectorEngine`, whatever the number of
+        workers, the timing, and the actors and nodes that are lost.
+
+    Attributes:
+        memories: What each client remembers of the committed rounds.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        sites: Mapping[str, client.Site],
+        learner: KerasLearner,
+        seeds: Seeds,
+        *,
+        server: Examples | None,
+        address: str | None = None,
+        workers: int | None = None,
+        strategy: str | None = None,
+    ) -> None:
+        """Connect to Ray, hand the population over and start the workers.
+
+        Args:
+            plan: The plan of the run.
+            sites: Each client's name and rows.
+            learner: The model, built.
+            seeds: The run's seeds.
+            server: The server's validation rows, or None.
+            address: Where the cluster is (see `RayCluster`).
+            workers: Number of actors, or None for one a CPU.
+            strategy: How to compile, or None to choose.
+        """
+        self.memories: dict[str, Memory] = {}
+        self._staged: dict[str, Memory] = {}
+        self._plan, self._learner, self._server = plan, learner, server
+        self._rows = {name: len(site.data.train) for name, site in sites.items()}
+        self._validating = {
+            n for n, s in sites.items() if s.data.validation is not None and len(s.data.validation)
+        }
+        self._strategy, self._adds = _strategy(plan, sites, learner, seeds, strategy)
+        self._asked = 0
+        SESSION.join(address, workers or cores())
+        self._open = True
+        self._ray = load_ray()
+        try:
+            self._begin(sites, seeds, workers)
+        except BaseException:
+            SESSION.leave()
+            raise
+
+    def answer(self, ask: Ask) -> Answer:
+        """Let the clients do what is asked."""
+        if ask.phase == "train":
+            return self._train(ask)
+        if ask.phase == "evaluate":
+            return self._evaluate(ask)
+        if ask.phase == "validate" and self._server is not None:
+            reply = client.validate(self._plan, self._server, self._learner, weights=ask.payload)
+            return Answer(replies={"@server": reply})
+        raise ConfigurationError(f"the Ray engine cannot answer the phase {ask.phase!r}.")
+
+    @property
+    def learned(self) -> Mapping[str, Memory]:
+        """What clients learned in the last round and do not yet remember, by name."""
+        return self._staged
+
+    def commit(self) -> None:
+        """Make what the clients learned in the last round their memory."""
+        self.memories.update(self._staged)
+        self._staged = {}
+
+    def describe(self) -> dict[str, Any]:
+        """Return kind and strategy: those of the vector engine, whose result this is."""
+        return {"kind": "vector", "strategy": self._strategy}
+
+    def facts(self) -> dict[str, Any]:
+        """Return kind, strategy, number of workers, of nodes and of compiled programs."""
+        if not self._open:
+            return self._last
+        hands = self._fleet.hands
+        return {
+            "kind": "ray",
+            "strategy": self._strategy,
+            "workers": len(hands),
+            "nodes": len({hand.node for hand in hands}),
+            "compilations": sum(hand.compilations for hand in hands),
+        }
+
+    def close(self) -> None:
+        """Kill the workers; and shut Ray down, if it was started for them."""
+        if self._open:
+            self._last = self.facts()
+            self._open = False
+            self._fleet.close()
+            self._blocks = []
+            SESSION.leave()
+
+    # ------------------------------------------------------------------ the beginning
+
+    def _begin(self, sites: Mapping[str, client.Site], seeds: Seeds, workers: int | None) -> None:
+        plan, learner = self._plan, self._learner
+        people = population({name: site.data.train for name, site in sites.items()}, plan.class_weight)
+        views = {name: View(base=people.rows, index=index) for name, index in people.index.items()}
+        held: dict[str, TrainRows] = {}
+        for name, site in sites.items():
+            if name in self._validating and site.data.validation is not None:
+                held[name] = site.data.validation
+            elif plan.local_metrics:
+                held[name] = site.data.train
+        self._blocks: list[Any] = []
+        train, self._train_at = self._put(views)
+        held_out, self._held_at = self._put(held)
+        setup = Setup(
+            recipe=_recipe(plan, learner, seeds),
+            keras=_keras_settings(),
+            strategy=self._strategy,
+            layout=learner.layout().hash,
+            first=people.rows.take(np.zeros(1, np.int64)),
+            train=train,
+            held_out=held_out,
+        )
+        if workers is None:
+            workers = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        self._fleet = Fleet(self._ray.put(setup), workers=workers, environment=_environment())
+
+    def _put(self, rows: Mapping[str, TrainRows]) -> tuple[list[Any], dict[str, Place]]:
+        """Put clients' rows into the object store; return references, and the place of each client."""
+        refs, places = [], {}
+        for number, (names, block) in enumerate(pack(rows)):
+            refs.append(self._ray.put(block))
+            places.update((name, (number, place)) for place, name in enumerate(names))
+        self._blocks += refs
+        return refs, places
+
+    # ------------------------------------------------------------------ work
+
+    def _train(self, ask: Ask) -> Answer:
+        cohort = Cohort(ask, self._plan)
+        self._staged = cohort.learned
+        leaf, count = cohort.total.leaf, len(ask.clients)
+        if ask.reduce == "sum" and self._adds and self._plan.adds_changes:
+            calls = leaves_by_call(count, leaf, self._plan.layout.size)
+            spans = [range(call.start * leaf, min(call.stop * leaf, count)) for call in calls]
+            leaves = {call.start * leaf: call for call in calls}
+            units = [self._unit("add", ask, span, leaf=leaf) for span in spans]
+        else:
+            leaves = {}
+            units = [self._unit("send", ask, span) for span in _spans(count, 4 * self._plan.update_size)]
+
+        def take(unit: Unit, part: Part) -> None:
+            cohort.take(_owned(part), first=unit.first, leaves=leaves.get(unit.first))
+
+        self._run(ask, units, take)
+        return cohort.answer()
+
+    def _evaluate(self, ask: Ask) -> Answer:
+        replies: dict[str, Reply] = {}
+        units = [self._unit("evaluate", ask, span) for span in _spans(len(ask.clients), 1)]
+        self._run(ask, units, lambda _, told: replies.update(told))
+        ordered = {name: replies[name] for name in ask.clients}
+        return Answer(replies=ordered, bytes_down=ask.payload.nbytes * len(ask.clients))
+
+    def _run(self, ask: Ask, units: Sequence[Unit], take: Callable[[Unit, Any], None]) -> None:
+        self._asked += 1
+        number, payload = self._asked, self._ray.put(ask.payload)
+        self._fleet.run(units, lambda actor, unit: actor.work.remote(unit, number, payload), take)
+
+    def _unit(self, work: Any, ask: Ask, span: range, leaf: int = 1) -> Unit:
+        names = ask.clients[span.start : span.stop]
+        measured = self._validating if work == "evaluate" else self._held_at
+        return Unit(
+            work=work,
+            first=span.start,
+            names=names,
+            rows=tuple(self._rows[name] for name in names),
+            train=tuple(self._train_at[name] for name in names),
+            held_out=tuple(self._held_at[name] if name in measured else None for name in names),
+            memories=self._memories(work, names),
+            leaf=leaf,
+        )
+
+    def _memories(self, work: str, names: Sequence[str]) -> dict[str, Memory]:
+        """Return what the work needs of what clients remember."""
+        if work != "evaluate":
+            return {name: self.memories[name] for name in names if name in self.memories}
+        known = {name: self._staged.get(name, self.memories.get(name, {})) for name in names}
+        return {name: {PERSONAL: memory[PERSONAL]} for name, memory in known.items() if PERSONAL in memory}
+
+
+def _strategy(
+    plan: Plan, sites: Mapping[str, client.Site], learner: KerasLearner, seeds: Seeds, given: str | None
+) -> tuple[str, bool]:
+    """Return how clients are trained, chosen here as the vector engine does; and whether changes are added."""
+    name, site = next(iter(sites.items()))
+    state = first_state(plan)
+    start = Start(round=0, weights=state.weights, extra=plan.algorithm.broadcast(state))
+    sample = client.begin(plan, site, start=start, memory={}, seeds=seeds)
+    rows = {name: site.data.train.whole()}
+    trainer = CohortTrainer(
+        learner, rows, sample=sample, class_weight=plan.class_weight, workers=1, strategy=given
+    )
+    return trainer.strategy, trainer.adds
+
+
+def _recipe(plan: Plan, learner: KerasLearner, seeds: Seeds) -> bytes:
+    """Return what a worker makes model and plan of, pickled: only what clients need of the plan."""
+    from ray import cloudpickle
+
+    kept = "examples" if callable(plan.aggregate) else plan.aggregate
+    clients = replace(plan, server_optimizer=None, aggregate=kept, cards={})
+    try:
+        return cloudpickle.dumps((*learner.recipe, clients, seeds))
+    except Exception as error:
+        raise ConfigurationError(
+            f"the model function or the algorithm cannot be sent to workers: {error}. Let the model function "
+            "build everything it needs itself (no open files, locks, or models from outside)."
+        ) from error
+
+
+def _keras_settings() -> dict[str, Any]:
+    import keras
+
+    settings = {name: getattr(keras.config, name)() for name in KERAS_SETTINGS}
+    return {**settings, "dtype_policy": keras.config.dtype_policy().name}
+
+
+def _environment() -> dict[str, str]:
+    chosen = {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
+    return {**chosen, "KERAS_BACKEND": bridge.choose_backend()}
+
+
+def _spans(count: int, each: int) -> list[range]:
+    """Return ranges of positions: so many that workers end together, and with results of bounded size."""
+    size = min(max(1, count // CALLS), max(1, CALL_BYTES // each))
+    return [range(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def _owned(part: Part) -> Part:
+    """Copy what outlives the round out of the object store, which else could not let go of it."""
+    copied = {
+        name: reply if reply.delta is None else replace(reply, delta=_copied(reply.delta))
+        for name, reply in part.replies.items()
+    }
+    learned = {n: {key: np.array(value) for key, value in m.items()} for n, m in part.learned.items()}
+    return replace(part, replies=copied, learned=learned)
+
+
+def _copied(delta: Any) -> Any:
+    return replace(delta, vector=delta.vector.copy())
