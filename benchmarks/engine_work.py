@@ -1,11 +1,11 @@
-"""One contestant of `engine.py`, in a process of its own: does a round whenever it is told to, and says how long.
+"""One contestant of `engine.py`, in a process of its own: does a round when it is told to, and times it.
 
-    python benchmarks/engine_work.py hansa A --engine vector     # then a line on standard input for each round
+    python benchmarks/engine_work.py hansa A --engine vector    # then a line of input for each round
 
 Contestants: ``hansa``; ``floor`` (the bare compiled JAX loop over as many minibatches of the same model,
-on both cores), ``floor_one`` (on one), ``floor_step`` (one compiled step a call, one stream, XLA's own
-threads), ``torch_loop`` (a bare PyTorch loop). A floor has no federation at all: no clients, no gathering of
-rows, no updates, no sum, no metrics; minibatches lie ready in memory.
+on both cores), ``floor_one`` (on one), ``floor_step`` (one compiled step a call, one stream, XLA's
+own threads), ``torch_loop`` (a bare PyTorch loop). A floor has no federation at all: no clients, no rows
+gathered, no updates, no sum, no metrics; minibatches lie ready in memory.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def parameters(work: Work) -> list[Any]:
         widths = [49 * second, dense, 10]
     else:
         widths = [*work.shape, *work.hidden, 10]
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         shapes += [(before, after), (after,)]
     return [(rng.standard_normal(s) * 0.05).astype(np.float32) for s in shapes]
 
@@ -243,7 +244,7 @@ class TorchLoop:
                 body += [nn.Conv2d(before, after, 5, padding="same"), nn.ReLU(), nn.MaxPool2d(2)]
             body.append(nn.Flatten())
             widths = [49 * second, dense]
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             body += [nn.Linear(before, after), nn.ReLU()]
         model = nn.Sequential(*body, nn.Linear(widths[-1], 10))
         optimizer = torch.optim.SGD(model.parameters(), 0.1)

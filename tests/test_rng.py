@@ -60,3 +60,10 @@ def test_roots_that_are_not_seeds(root):
 
 def test_numpy_integers_are_seeds_too():
     assert Seeds(np.int64(4)).integer("a") == Seeds(4).integer("a")
+
+
+def test_a_permutation_is_the_streams_first():
+    for labels in (("shuffle", "a", 3), ("x",), (1, "ü")):
+        for size in (1, 2, 60, 1000, 70_000):
+            expected = Seeds(5).stream(*labels).permutation(size)
+            assert Seeds(5).permutation(size, *labels).tolist() == expected.tolist()

@@ -42,8 +42,8 @@ class RoundRecord:
         model_hash: SHA-256 of the global weights after the round, hexadecimal.
         update_norm: L2 norm of the mean update.
         timings_s: Seconds by phase: ``draw``, ``gather``, ``train``, ``encode``, ``sum``, ``step`` (the
-            server's), ``evaluate``, ``other``. An engine that does not tell its phases apart has ``train`` for
-            all that clients do.
+            server's), ``evaluate``, ``other``. Where an engine does not tell phases apart, ``train`` is all
+            that clients do.
         bytes_down: Bytes of payload sent to the clients.
         bytes_up: Bytes of payload received from the clients.
     """

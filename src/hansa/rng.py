@@ -6,8 +6,11 @@ privacy noise come from the operating system's CSPRNG, never from here.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,15 +46,39 @@ class Seeds:
         key = np.frombuffer(self._digest(labels)[:16], dtype=np.uint64)
         return np.random.Generator(np.random.Philox(key=key))
 
+    def permutation(self, size: int, *labels: Label) -> np.ndarray:
+        """Return the permutation of ``size`` numbers that the stream with these labels begins with.
+
+        The same as ``stream(*labels).permutation(size)``, without the cost of a new generator.
+        """
+        generator = _REUSED.__dict__.get("generator")
+        if generator is None:
+            generator = _REUSED.generator = np.random.Generator(np.random.Philox(0))
+        key = np.frombuffer(self._digest(labels)[:16], dtype=np.uint64)
+        generator.bit_generator.state = {**_FRESH, "state": {"counter": _ZEROS, "key": key}}
+        return generator.permutation(size)
+
     def integer(self, *labels: Label, bits: int = 31) -> int:
         """Return one integer in ``[0, 2**bits)``, ``bits`` at most 64, for libraries that want a seed."""
         return int.from_bytes(self._digest(labels)[16:24], "little") >> (64 - bits)
 
     def _digest(self, labels: tuple[Label, ...]) -> bytes:
         # Length-prefixed and typed, so that no two paths of labels share an encoding.
-        h = hashlib.sha256(b"hansa.rng.v1")
-        for label in (int(self.root), *labels):
-            kind, text = (b"i", str(int(label))) if not isinstance(label, str) else (b"s", label)
-            data = text.encode()
-            h.update(kind + len(data).to_bytes(8, "little") + data)
+        h = _begun(int(self.root)).copy()
+        h.update(b"".join([_encoded(label) for label in labels]))
         return h.digest()
+
+
+_REUSED = threading.local()
+_ZEROS = np.zeros(4, np.uint64)
+_FRESH = {"bit_generator": "Philox", "buffer": _ZEROS, "buffer_pos": 4, "has_uint32": 0, "uinteger": 0}
+
+
+@functools.lru_cache(maxsize=64)
+def _begun(root: int) -> Any:
+    return hashlib.sha256(b"hansa.rng.v1" + _encoded(root))
+
+
+def _encoded(label: Label) -> bytes:
+    kind, data = (b"s", label.encode()) if isinstance(label, str) else (b"i", str(int(label)).encode())
+    return kind + len(data).to_bytes(8, "little") + data

@@ -276,6 +276,10 @@ class LocalTask:
     learning_rate: float | None = None
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.batches, Batches):
+            object.__setattr__(self, "batches", Batches.from_arrays(self.batches))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:

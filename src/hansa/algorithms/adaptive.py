@@ -22,7 +22,7 @@ import numpy as np
 from hansa.algorithms.algorithm import Algorithm, is_number, positive
 from hansa.errors import ConfigurationError
 from hansa.tree import Layout
-from hansa.types import Array, ServerState, Start
+from hansa.types import Array, ServerState
 
 
 @dataclass(frozen=True, kw_only=True)

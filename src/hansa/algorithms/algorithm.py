@@ -87,7 +87,7 @@ class Algorithm(abc.ABC):
 
     @property
     def sends_change(self) -> bool:
-        """Whether the update is the change of the weights, so that an engine may add changes where they arise."""
+        """Whether the update is the change of the weights, so that engines may add where it arises."""
         return type(self).client_update is Algorithm.client_update
 
     # server half

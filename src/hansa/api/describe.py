@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from typing import Any
 
+from hansa.data.client import Client
 from hansa.plan import Plan
 from hansa.train.keras_learner import KerasLearner
 from hansa.train.learner import Learner
+
+MANY = 10_000  # clients; the declarations of more are too long for a file that people read
 
 
 def learner_settings(learner: Learner) -> dict[str, Any]:
@@ -22,6 +28,17 @@ def learner_settings(learner: Learner) -> dict[str, Any]:
         if isinstance(loss, str)
         else _plain(getattr(loss, "name", None) or str(type(loss).__name__)),
     }
+
+
+def clients_settings(clients: Sequence[Client]) -> dict[str, Any]:
+    """Return what clients declared, by name; of more than 10,000 clients their number and two hashes."""
+    if len(clients) <= MANY:
+        return {client.name: client.describe() for client in clients}
+    names, whole = hashlib.sha256(), hashlib.sha256()
+    for client in clients:
+        names.update(f"{client.name}\n".encode())
+        whole.update(json.dumps(client.describe(), sort_keys=True).encode() + b"\n")
+    return {"count": len(clients), "names_sha256": names.hexdigest(), "sha256": whole.hexdigest()}
 
 
 def model_summary(learner: Learner, plan: Plan) -> dict[str, Any]:

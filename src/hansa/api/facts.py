@@ -35,7 +35,8 @@ def write_facts(
     Raises:
         RunError: It cannot be written.
     """
-    told = {name: dataclasses.asdict(card) for name, card in cards.items()}
+    fields = [field.name for field in dataclasses.fields(DataCard)]
+    told = {name: {field: getattr(card, field) for field in fields} for name, card in cards.items()}
     _write(folder / FACTS, {"cards": told, "environment": dict(environment), "model": dict(model)})
 
 

@@ -10,7 +10,7 @@ from hansa import bridge
 from hansa.algorithms.algorithm import Algorithm
 from hansa.algorithms.fedavg import FedAvg
 from hansa.api.callbacks import Callbacks, check_callbacks
-from hansa.api.describe import learner_settings, model_summary
+from hansa.api.describe import clients_settings, learner_settings, model_summary
 from hansa.api.environment import environment
 from hansa.api.inputs import (
     as_engine,
@@ -29,6 +29,7 @@ from hansa.data.client import as_clients
 from hansa.data.describe import describe_examples
 from hansa.data.sources import as_examples
 from hansa.engine import Declared, Engine
+from hansa.engine.engine import told
 from hansa.errors import ConfigurationError, RunError
 from hansa.plan import Plan
 from hansa.record import RoundRecord
@@ -259,11 +260,14 @@ class Federation:
                 cards=plan.cards,
                 model=model_summary(self.learner, plan),
                 preprocessing=localised.preprocessing,
+                engine=self._engine_told(),
             )
         try:
             past = () if store is None else recover(store, outcome, engine, looks=hooks.looks)
             if progress is not None:
+                kind = engine.facts()["kind"]
                 backend = bridge.backend_version(self.backend)
+                backend += "" if kind == "local" else f", {kind} engine"
                 progress.begin(
                     title=self.title,
                     rounds=rounds,
@@ -387,12 +391,15 @@ class Federation:
             "initial_weights": vector_hash(plan.initial),
             **learner_settings(self.learner),
             "validation": None if rows is None else describe_examples(rows),
-            "clients": {client.name: client.describe() for client in self.clients},
+            "clients": clients_settings(self.clients),
         }
 
     def _engine_settings(self) -> dict[str, Any]:
         settings = {} if self._engine is None else self._engine.describe()
         return {"engine": settings} if settings else {}
+
+    def _engine_told(self) -> dict[str, str]:
+        return {} if self._engine is None else {"Engine": told(self._engine.facts())}
 
     def report_data(self, comparison: Comparison | None = None, summary: str = "") -> ReportData:
         """Return what the report shows."""
@@ -405,7 +412,7 @@ class Federation:
             records=tuple(self.records),
             cards=self._localised.cards,
             comparison=comparison,
-            environment=environment(),
+            environment={**environment(), **self._engine_told()},
             model_summary=model_summary(self.learner, self._plan),
             status=self.status,
             seed=self.seeds.root,

@@ -35,8 +35,11 @@ def open_run(
     cards: Mapping[str, DataCard],
     model: Mapping[str, Any],
     preprocessing: Sequence[Mapping[str, Any]],
+    engine: Mapping[str, str],
 ) -> Run:
     """Create a run's folder, or open it to go on, and keep what its report needs.
+
+    The engine is told beside versions and machine.
 
     Raises:
         RunError: If it cannot be written or read, or its configuration is another.
@@ -48,8 +51,9 @@ def open_run(
         columns = next(iter(cards.values())).columns
         steps = {"columns": columns, "steps": list(preprocessing)}
         write_texts(store.folder, {**texts, PREPROCESSING: json.dumps(steps, indent=1) + "\n"})
-        write_facts(store.folder, cards=cards, environment=environment(), model=model)
-        store.note("resumed" if resume else "started", {"environment": environment(), "time": now()})
+        around = {**environment(), **engine}
+        write_facts(store.folder, cards=cards, environment=around, model=model)
+        store.note("resumed" if resume else "started", {"environment": around, "time": now()})
     except BaseException:
         store.close()
         raise

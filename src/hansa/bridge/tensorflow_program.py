@@ -37,7 +37,7 @@ class Program:
         self._seeds = bridge.seed_variables(model)
         self._trainable = list(model.trainable_variables)
         slots = (*bridge.state_variables(model), *model.optimizer.variables)
-        self._starts = [(v, v.numpy()) for v in slots]
+        self.starts = [(v, v.numpy()) for v in slots]
         self._sums = [_zeros(()), _zeros(())]
         self._totals: list[Any] = []
         self._steps: dict[Any, Any] = {}
@@ -89,7 +89,7 @@ class Program:
             variable.assign(array)
         for position, variable in enumerate(self._seeds):
             variable.assign(np.array([seed, position], dtype=str(variable.dtype)))
-        for variable, start in self._starts:
+        for variable, start in self.starts:
             variable.assign(start)
         self.model.reset_metrics()
         for total in self._sums:

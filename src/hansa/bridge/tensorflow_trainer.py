@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,6 +44,9 @@ class Trainer:
     """
 
     strategies: ClassVar[tuple[str, ...]] = ("xla", "graph")
+    shares_model: ClassVar[bool] = False
+    """TensorFlow's variables are state, so that each thread has a model."""
+    adds: ClassVar[bool] = False
 
     def __init__(
         self, program: Program, population: Examples, *, strategy: str, like: Trainer | None = None
@@ -55,7 +57,8 @@ class Trainer:
             program: The program of this worker's own model.
             population: The training rows of all clients.
             strategy: One of `strategies`.
-            like: Another worker's trainer, whose copy of the rows this one shares.
+            like: Another trainer, whose copy of the rows this one shares if they are the same, and whose
+                compiled functions if the program is the same.
 
         Raises:
             UnknownNameError: If there is no such strategy.
@@ -75,14 +78,26 @@ class Trainer:
         self._shapes = [tuple(v.shape) for v in self._weights]
         self._ends = np.cumsum([0, *(int(np.prod(shape)) for shape in self._shapes)]).tolist()
         self._rate = bridge.learning_rate_variable(self._optimizer)
-        self._starts = [(v, _fresh(value)) for v, value in program._starts if v is not self._rate]
-        self._own_rate = next((float(value) for v, value in program._starts if v is self._rate), 0.0)
+        self._starts = [(v, _fresh(value)) for v, value in program.starts if v is not self._rate]
+        self._own_rate = next((float(value) for v, value in program.starts if v is self._rate), 0.0)
         weight = population.sample_weight
         data = (population.x, population.y, () if weight is None else (weight,))
-        self._data = map_arrays(data, tf.constant) if like is None else like._data
+        self._population = population
+        same = like if like is not None and like._population is population else None
+        self._flat = [tf.constant(a) for a in keras.tree.flatten(data)] if same is None else same._flat
+        self._structure = data
+        self._data: Any = ()  # the rows inside a function that is being traced
         self._rows = len(population)
-        self._names: list[str] = []
-        self._compiled: dict[Any, Any] = {}
+        kin = like if like is not None and like._model is self._model else None
+        self._names: list[str] = [] if kin is None else kin._names
+        self._compiled: dict[Any, Any] = {} if kin is None else kin._compiled
+
+    @classmethod
+    def candidates(cls, program: Program) -> tuple[str, ...]:
+        """Return the strategies that are worth measuring for a model, the likely best first."""
+        convolves = any(len(v.shape) > 2 for v in bridge.weight_variables(program.model))
+        # XLA's convolutions on a CPU are slow inside a loop, and take long to compile.
+        return ("graph",) if convolves else ("xla", "graph")
 
     @property
     def compilations(self) -> int:
@@ -154,18 +169,27 @@ class Trainer:
         Raises:
             ConfigurationError: If XLA cannot compile it, or would give other numbers.
         """
-        key = (function.__name__, work, arguments[0].shape[0])
+        arguments = (*arguments, *self._flat)
+        key = (function.__name__, work, arguments[0].shape[0], *(a.shape for a in self._flat if work.width))
         known = self._compiled.get(key)
         if known is not None:
             compiled, captured = known
             # As compiled(*arguments), without Python's checks, which would take as long as a step.
             return compiled._call_flat(list(arguments), captured)
-        bound = functools.partial(function, work)
-        if self._xla:
+
+        def bound(*given: Any) -> Any:
+            count = len(given) - len(self._flat)
+            self._data = keras.tree.pack_sequence_as(self._structure, given[count:])
+            return function(work, *given[:count])
+
+        if work.width:
             compiled, result = self._first_call(bound, arguments)
         else:
+            own = arguments[: len(arguments) - len(self._flat)]
             plan = tf.TensorSpec((None,), tf.int64)
-            compiled = tf.function(bound, autograph=False).get_concrete_function(arguments[0], plan)
+            taken = [plan if a.dtype == tf.int64 else a for a in own]
+            taken += [tf.TensorSpec((None, *a.shape[1:]), a.dtype) for a in self._flat]
+            compiled = tf.function(bound, autograph=False).get_concrete_function(*taken)
             result = compiled(*arguments)
         self._compiled[key] = compiled, compiled.captured_inputs
         return result
@@ -248,7 +272,7 @@ class Trainer:
         """Return the vector of weights, and loss times rows, rows, learning rate and metrics."""
         loss, rows, *totals = carry
         results = bridge.metric_tensors(self._model)
-        self._names = list(results)
+        self._names[:] = list(results)
         if work.kind == "train" and bridge.averages_weights(self._optimizer):
             self._optimizer.finalize_variable_values(self._trainable)
         values = {id(v): tf.cast(v.value, "float32") for v in self._weights}

@@ -199,10 +199,8 @@ def _write_in_place(graph: Any, copy: Any, written: set[Any]) -> None:
         return
     amount, rate = change.args[1], None
     with graph.inserting_before(copy):
-        scaled = amount.target is aten.mul.Tensor and len(amount.users) == 1 and _like(amount, target)
-        if scaled and isinstance(amount.args[1], torch.fx.Node) and _is_rate(amount.args[1], amount.args[0]):
-            if not _moves(amount.args[0], written) and not _moves(amount.args[1], written):
-                amount, rate = amount.args[0], graph.call_function(float, (amount.args[1],))
+        if _is_scaled(amount, target) and not any(_moves(a, written) for a in amount.args):
+            amount, rate = amount.args[0], graph.call_function(float, (amount.args[1],))
         if rate is None:
             graph.call_function(_IN_PLACE[change.target], (target, amount))
         elif (
@@ -239,14 +237,14 @@ def _like(one: Any, other: Any) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype
 
 
-def _is_rate(rate: Any, amount: Any) -> bool:
-    value = rate.meta["val"]
-    return (
-        value.dim() == 0
-        and value.dtype == torch.float32
-        and isinstance(amount, torch.fx.Node)
-        and _like(amount, amount)
-    )
+def _is_scaled(amount: Any, target: Any) -> bool:
+    """Whether this is a tensor like the target times a float32 scalar, needed for nothing else."""
+    if amount.target is not aten.mul.Tensor or len(amount.users) > 1:
+        return False
+    if not all(isinstance(a, torch.fx.Node) for a in amount.args):
+        return False
+    rate = amount.args[1].meta["val"]
+    return _like(amount.args[0], target) and rate.dim() == 0 and rate.dtype == torch.float32
 
 
 def _moves(node: Any, written: set[Any]) -> bool:

@@ -60,6 +60,9 @@ class Trainer:
             population: Training rows of all clients.
             strategy: One of `strategies`.
             like: Another worker's trainer, whose copy of the rows this one shares.
+
+        Raises:
+            UnknownNameError: If there is no such strategy.
         """
         if strategy not in self.strategies:
             raise UnknownNameError("strategy", strategy, self.strategies)
@@ -67,8 +70,9 @@ class Trainer:
         model = program.model
         variables = (*model.variables, *model.metrics_variables, *model.optimizer.variables)
         self._variables = list({id(v): v for v in variables}.values())
-        self._outputs = [tuple(output.shape[1:]) for output in getattr(model, "outputs", None) or ()]
-        self._pads = pads(model, self._outputs, training=True)
+        # Models whose outputs Keras does not know are not padded anyway.
+        outputs = [tuple(o.shape[1:]) for o in keras.tree.flatten(getattr(model, "outputs", None) or [])]
+        self._pads = pads(model, outputs, training=True)
         weight = () if population.sample_weight is None else (population.sample_weight,)
         self._structure = tuple(
             map_arrays(part, np.ascontiguousarray) for part in (population.x, population.y, *weight)
@@ -80,14 +84,13 @@ class Trainer:
         self._values = [v._value.detach() for v in self._variables]
         model.reset_metrics()
         metrics = [v._value.detach() for v in model.metrics_variables]
-        self._fresh = [*((v._value.detach(), start) for v, start in program._starts)]
+        self._fresh = [(v._value.detach(), start) for v, start in program._starts]
         self._fresh += [(value, value.clone()) for value in metrics]
-        weights, seeds = (
-            [v._value.detach() for v in program._weights],
-            [v._value.detach() for v in program._seeds],
-        )
+        weights = [v._value.detach() for v in program._weights]
+        seeds = [v._value.detach() for v in program._seeds]
         plain = all(t.device.type == "cpu" and t.dtype != torch.bfloat16 for t in weights)
         self._views = [[t.numpy() for t in weights], [t.numpy() for t in seeds]] if plain else None
+        self._cores = torch.get_num_threads()
         self._steps: dict[Any, Step] = {}
         self._correct: Any = None
         self._summary: Callable[[list[Any]], Any] | None = None
@@ -114,20 +117,22 @@ class Trainer:
         Raises:
             ConfigurationError: If the strategy cannot train this model.
         """
-        if self.strategy == "eager":
-            return self._eager(arrays, control, task)
-        batches = [np.asarray(rows, np.int64) for rows in task.batches]
-        keys = {len(rows): self._key(len(rows), control, task) for rows in batches}
-        if task.correct != self._correct:
-            self._steps, self._correct = {}, task.correct
-        for size, key in keys.items():
-            if key not in self._steps:
-                rows = next(rows for rows in batches if len(rows) == size)
-                with _PROCESS:
-                    if not self._steps:
-                        self._summary = self._record_summary()
-                    self._steps[key] = self._record(key, rows, arrays, control, task)
-        return self._traced(arrays, control, task, batches, keys, self._steps)
+        with self._on_one_core():
+            if self.strategy == "eager":
+                return self._eager(arrays, control, task)
+            return self._train_traced(arrays, control, task)
+
+    @contextlib.contextmanager
+    def _on_one_core(self) -> Iterator[None]:
+        """Keep a worker's thread to one core, since others work at the same time; not the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            yield
+            return
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(self._cores)  # also what PyTorch gives to threads that begin later
 
     # ------------------------------------------------------------------ eager
 
@@ -186,6 +191,20 @@ class Trainer:
 
     # ------------------------------------------------------------------ traced
 
+    def _train_traced(self, arrays: Sequence[Array], control: Sequence[Array], task: LocalTask) -> Result:
+        batches = [np.asarray(rows, np.int64) for rows in task.batches]
+        keys = {len(rows): self._key(len(rows), control, task) for rows in batches}
+        if task.correct != self._correct:
+            self._steps, self._correct = {}, task.correct
+        for size, key in keys.items():
+            if key not in self._steps:
+                rows = next(rows for rows in batches if len(rows) == size)
+                with _PROCESS:
+                    if not self._steps:
+                        self._summary = self._record_summary()
+                    self._steps[key] = self._record(key, rows, arrays, control, task)
+        return self._traced(arrays, control, task, batches=batches, keys=keys, steps=self._steps)
+
     def _key(self, rows: int, control: Sequence[Array], task: LocalTask) -> tuple[Any, ...]:
         """Return what a recorded step depends on: its rows, whether some are filled up, kind, correction."""
         size = padded_size(task.batch_size, rows=rows) if self._pads else rows
@@ -196,12 +215,13 @@ class Trainer:
         arrays: Sequence[Array],
         control: Sequence[Array],
         task: LocalTask,
+        *,
         batches: list[Array],
         keys: dict[int, Any],
         steps: dict[Any, Step],
     ) -> Result:
         extra = self._begin(arrays, control, task)
-        state, total = self._extra_state(extra, task), torch.zeros(())
+        state, total = self._extra_state(extra, task), self._zero()
         noise = torch.Generator().manual_seed(task.seed)
         with torch.inference_mode():
             for key, group in itertools.groupby(batches, lambda rows: keys[len(rows)]):
@@ -237,39 +257,58 @@ class Trainer:
     ) -> Step:
         """Trace one step and check it."""
         try:
-            extra = self._extra_state(self._begin(arrays, control, task), task)
-            learned = [v._value.requires_grad for v in self._variables]
-            state = [t.detach().requires_grad_(g) for t, g in zip(self._values, learned, strict=True)]
-            indices, masks = _stack([rows], size=key[0], filled=key[1])
-            batch = [torch.index_select(d, 0, indices[0]) for d in self._data]
-            mask = masks[0] if key[1] else None
-            body = functools.partial(self._step, task)
-            trace = make_fx(body, tracing_mode="fake", _allow_non_fake_inputs=True)
-            inputs = (batch, [] if mask is None else [mask], [*state, *extra, torch.zeros(())])
-            step = compile_trace(trace(*inputs), leaves=len(batch), masked=key[1])
+            step = self._trace(key, rows, arrays, control, task)
+            problem = self._check({key: step}, rows, arrays, control, task)
+        except ConfigurationError:
+            raise
         except Exception as error:
+            told = (str(error).strip().splitlines() or ["no message"])[0]
             raise ConfigurationError(
-                f"a training step of this model cannot be traced ({type(error).__name__}: "
-                f"{str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}). "
+                f"a training step of this model cannot be traced ({type(error).__name__}: {told}). "
                 "Use the eager strategy."
             ) from error
-        batches = [rows, (rows + 1) % len(self._population)]
-        trial = dataclasses.replace(task, batches=batches)
-        self._eager(arrays, control, trial)
-        before = _plain_state(self._program.model)
-        expected = self._eager(arrays, control, trial), self._kept()
-        if before != _plain_state(self._program.model):
+        if problem is not None:
             raise ConfigurationError(
-                "a training step of this model changes Python attributes, which a trace cannot. "
-                "Use the eager strategy."
-            )
-        found = self._traced(arrays, control, trial, batches, {len(rows): key}, {key: step}), self._kept()
-        if not _agree(found, expected):
-            raise ConfigurationError(
-                "a traced training step of this model gives other numbers than an eager one (does it keep "
-                "Python state, or draw random numbers of its own?). Use the eager strategy."
+                f"a traced training step of this model {problem}. Use the eager strategy."
             )
         return step
+
+    def _trace(
+        self, key: Any, rows: Array, arrays: Sequence[Array], control: Sequence[Array], task: LocalTask
+    ) -> Step:
+        extra = self._extra_state(self._begin(arrays, control, task), task)
+        learned = [v._value.requires_grad for v in self._variables]
+        state = [t.detach().requires_grad_(g) for t, g in zip(self._values, learned, strict=True)]
+        indices, masks = _stack([rows], size=key[0], filled=key[1])
+        batch = [torch.index_select(d, 0, indices[0]) for d in self._data]
+        body = functools.partial(self._step, task)
+        trace = make_fx(body, tracing_mode="fake", _allow_non_fake_inputs=True)
+        traced = trace(batch, [masks[0]] if key[1] else [], [*state, *extra, self._zero()])
+        return compile_trace(traced, leaves=len(batch), masked=key[1])
+
+    def _check(
+        self,
+        steps: dict[Any, Step],
+        rows: Array,
+        arrays: Sequence[Array],
+        control: Sequence[Array],
+        task: LocalTask,
+    ) -> str | None:
+        """Return what is wrong with a traced step, or None."""
+        batches = [rows, (rows + 1) % len(self._population)]
+        self._eager(arrays, control, dataclasses.replace(task, batches=batches[:1]))
+        before = _plain_state(self._program.model)
+        expected = self._eager(arrays, control, dataclasses.replace(task, batches=batches)), self._kept()
+        if before != _plain_state(self._program.model):
+            return "would leave out that it changes Python attributes"
+        keys = {len(rows): next(iter(steps))}
+        found = self._traced(arrays, control, task, batches=batches, keys=keys, steps=steps), self._kept()
+        if not _agree(found, expected):
+            return "gives other numbers than an eager one (does it keep Python state, or draw its own noise?)"
+        return None
+
+    def _zero(self) -> Any:
+        return torch.zeros((), device=self._values[0].device)
 
     def _kept(self) -> list[Any]:
         """Return copies of all variables but those of metrics, which may differ where rows were filled."""
@@ -294,7 +333,7 @@ class Trainer:
                 variable._value = value
 
     def _step(self, task: LocalTask, batch: list[Any], masks: list[Any], state: list[Any]) -> None:
-        """Do one step on these tensors: rows, which of them are real, and variables with what comes beside."""
+        """Do one step on these tensors: rows, which are real, and variables with what comes beside them."""
         program, optimizer, count = self._program, self._program.model.optimizer, len(self._variables)
         with self._in_place_of_variables(state[:count]):
             loss = self._forward(batch, masks[0] if masks else None)
@@ -320,14 +359,14 @@ class Trainer:
         with torch.no_grad(), self._in_place_of_variables(state):
             results = bridge.metric_tensors(self._program.model)
             self._names = list(results)
-            return torch.stack([torch.zeros(()), *(value.float().mean() for value in results.values())])[1:]
+            return torch.stack([self._zero(), *(value.float().mean() for value in results.values())])[1:]
 
     def _record_summary(self) -> Callable[[list[Any]], Any] | None:
         """Trace the metrics' results, or return None where they depend on Python."""
         try:
             trace = make_fx(self._summarise, tracing_mode="fake", _allow_non_fake_inputs=True)
             run = compile_trace(trace(self._values), leaves=0, masked=False)
-        except Exception:  # noqa: BLE001
+        except Exception:
             return None
         nothing = torch.zeros(0)
         return lambda state: run(nothing, nothing, [], state, torch.default_generator)
@@ -363,7 +402,8 @@ def _stack(batches: list[Array], *, size: int, filled: bool) -> tuple[Any, Any]:
 
 def _plain_state(model: Any) -> list[Any]:
     """Return what the model's objects keep in plain Python attributes."""
-    objects = [model.optimizer, *model._flatten_layers(), *model.metrics, *flat_losses(model)]
+    compiled = () if model._compile_metrics is None else model._compile_metrics.metrics
+    objects = [model.optimizer, *model._flatten_layers(), *model.metrics, *compiled, *flat_losses(model)]
     plain = (bool, int, float, str)
     return [
         {

@@ -104,6 +104,7 @@ Ctrl-C or a crash loses no finished round.
   [cyan]hansa run heart-disease[/cyan]                  four hospitals
   [cyan]hansa run heart-disease --model mlp[/cyan]      with a neural network
   [cyan]hansa run my.toml --rounds 50[/cyan]            your own (see: hansa new)
+  [cyan]hansa run my.toml --engine vector[/cyan]        on all cores, compiled
   [cyan]hansa run my.toml --dry-run[/cyan]              what it would send and keep
   [cyan]hansa run --resume runs/my-1[/cyan]             go on after Ctrl-C
   [cyan]hansa run my.toml --json > rounds.txt[/cyan]    a JSON object per round
@@ -134,7 +135,21 @@ def run(  # noqa: PLR0917 - typer passes options by name
     resume: Annotated[
         Path | None, typer.Option(help="Go on with the run in this folder. Needs no other option.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Where clients run: local (in this process).")] = "local",
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="Where clients run: local (one by one), vector (all cores, compiled) or ray (a cluster).",
+            show_default="local",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Workers of the engine. Default: one for each core.", show_default=False),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster to join: auto, or HOST:PORT. Default: Ray on this machine."),
+    ] = None,
     compare: Annotated[
         bool | None,
         typer.Option(
@@ -155,9 +170,8 @@ def run(  # noqa: PLR0917 - typer passes options by name
     from hansa.cli import job as jobs
     from hansa.cli.resolve import Options
 
-    if engine not in jobs.ENGINES:
-        raise UnknownNameError("engine", engine, jobs.ENGINES)
-    options = Options(model=model, algorithm=algorithm, rounds=rounds, seed=seed)
+    where = {"engine": engine, "workers": workers, "address": address}
+    options = Options(model=model, algorithm=algorithm, rounds=rounds, seed=seed, **where)
     if rounds is not None and rounds < 1:
         raise ConfigurationError(f"--rounds must be a whole number of 1 or more, got {rounds}.")
     if resume is not None:

@@ -12,6 +12,7 @@ from hansa.algorithms import ALGORITHMS, Algorithm
 from hansa.cli.keys import Section, build, make, parse
 from hansa.cli.optimizers import Optimizer, optimizer_of
 from hansa.data.split import Split
+from hansa.engine import ENGINES, Declared
 from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.server.cohort import AllClients, Cohort, FixedSize, Poisson
 
@@ -118,6 +119,7 @@ class Declaration:
         algorithm: The algorithm, or None for FedAvg (or the recipe's).
         cohort: Who takes part in a round.
         server_optimizer: The server's optimizer, or None to take the mean.
+        engine: Where clients run, or None for the local engine.
         output: Where runs are kept.
         origin: Where the declaration came from.
         raw: The file's content, from which all of this was read.
@@ -132,6 +134,7 @@ class Declaration:
     algorithm: Algorithm | None = None
     cohort: Cohort | None = None
     server_optimizer: Optimizer | None = None
+    engine: Declared | None = None
     output: OutputKeys = field(default_factory=OutputKeys)
     origin: OriginKeys = field(default_factory=OriginKeys)
     raw: Mapping[str, Any] = field(default_factory=dict)
@@ -169,6 +172,7 @@ def declare(raw: Mapping[str, Any]) -> Declaration:
         algorithm=make(ALGORITHMS, raw["algorithm"], "[algorithm]") if "algorithm" in raw else None,
         cohort=make(COHORTS, raw["cohort"], "[cohort]") if "cohort" in raw else None,
         server_optimizer=_server_optimizer(raw),
+        engine=make(ENGINES, raw["engine"], "[engine]") if "engine" in raw else None,
         output=parse(OutputKeys, raw.get("output", {}), "[output]"),
         origin=parse(OriginKeys, raw.get("origin", {}), "[origin]"),
         raw=raw,

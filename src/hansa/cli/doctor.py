@@ -19,8 +19,8 @@ from rich.text import Text
 
 from hansa import bridge
 from hansa._version import __version__
-from hansa.cli import backend
 from hansa.cache import cache_folder
+from hansa.cli import backend
 from hansa.errors import HansaError
 from hansa.ui.words import bytes_of
 

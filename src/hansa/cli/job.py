@@ -22,7 +22,6 @@ from hansa.errors import ConfigurationError, RunError, UnknownNameError
 from hansa.store.run import Run
 
 RUN_TOML = "run.toml"
-ENGINES = ("local",)
 _LOWER = ("loss", "error", "entropy", "mse", "mae")
 
 
@@ -154,6 +153,7 @@ def from_run(folder: Path, target: str | None, options: Options) -> Job:
             "or start a new run."
         )
     _check_agrees(folder, declaration, options)
+    declaration = declare(options.on_engine(declaration.raw))
     if options.rounds is not None:
         if options.rounds < done:
             raise ConfigurationError(
@@ -182,6 +182,7 @@ def assemble(job: Job) -> Assembled:
     if told.recipe is not None:
         recipe = RECIPES[told.recipe.name]
         federation = recipe.build(model=told.recipe.model, seed=told.run.seed, algorithm=told.algorithm)
+        federation.engine = told.engine or federation.engine
         return Assembled(federation=federation)
     model = _checked_model(told)
     people = parties(told, job.folder)
@@ -197,6 +198,7 @@ def assemble(job: Job) -> Assembled:
         cohort=told.cohort,
         aggregate=told.run.aggregate,
         server_optimizer=None if told.server_optimizer is None else told.server_optimizer.build(),
+        engine=told.engine or "local",
         seed=told.run.seed,
         title=told.run.title or job.name,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from hansa.algorithms import ALGORITHMS, Algorithm
 from hansa.cli.declaration import RecipeKeys
 from hansa.cli.keys import parse
+from hansa.engine import ENGINES
 from hansa.errors import ConfigurationError, UnknownNameError
 
 _LOCAL_WORK = ("epochs", "steps", "batch_size", "shuffle", "carry_over")
@@ -22,11 +23,28 @@ class Options:
     algorithm: str | None = None
     rounds: int | None = None
     seed: int | None = None
+    engine: str | None = None
+    workers: int | None = None
+    address: str | None = None
+
+    def on_engine(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a file's content with the options that say where clients run put into ``[engine]``."""
+        asked = {"kind": self.engine, "workers": self.workers, "address": self.address}
+        asked = {key: value for key, value in asked.items() if value is not None}
+        if not asked:
+            return dict(raw)
+        if self.engine is not None and self.engine not in ENGINES:
+            raise UnknownNameError("engine", self.engine, ENGINES)
+        section = dict(_table(raw, "engine"))
+        if section.get("kind") != asked.get("kind", section.get("kind")):
+            section = {}  # what another kind was told means nothing to this one
+        section = {"kind": "vector" if "address" not in asked else "ray", **section, **asked}
+        return {**raw, "engine": section}
 
 
 def resolved(raw: Mapping[str, Any], options: Options, *, name: str) -> dict[str, Any]:
     """Return a file's content with what a recipe brings and the options of the command line put in."""
-    result = dict(raw)
+    result = options.on_engine(raw)
     run = {} if "recipe" not in raw else _recipe_keys(result, options)
     if "run" in raw:
         run = {**run, **_table(raw, "run")}

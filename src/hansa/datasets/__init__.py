@@ -4,8 +4,8 @@ Importing this package reads nothing and fetches nothing. `CATALOGUE` lists what
 licence and source; `hansa.datasets.fetch` says how fetched data are pinned, checked and kept.
 """
 
-from hansa.datasets.catalogue import CATALOGUE, Entry, is_cached
 from hansa.cache import cache_folder
+from hansa.datasets.catalogue import CATALOGUE, Entry, is_cached
 from hansa.datasets.german_credit import german_credit
 from hansa.datasets.heart_disease import heart_disease
 from hansa.datasets.mnist import mnist

@@ -77,7 +77,9 @@ class Crew:
         for number, vector in enumerate(sums):
             inside = range(number * leaf, min((number + 1) * leaf, len(names)))
             if any(count_bad(array.reshape(-1)) for array in vector):
-                part.sums.append(self._add_apart(part, worker, names, inside, start, memories))
+                apart = [names[i] for i in inside]
+                good, weighed = self._add_apart(part, worker, apart, start, memories)
+                part.sums.append((good, {inside.start + i: weight for i, weight in weighed.items()}))
                 continue
             part.sums.append((vector, {i: weights[i] for i in inside}))
             for i in inside:
@@ -89,19 +91,12 @@ class Crew:
         return part
 
     def _add_apart(
-        self,
-        part: Part,
-        worker: int,
-        names: Sequence[str],
-        inside: range,
-        start: Start,
-        memories: Mapping[str, Memory],
+        self, part: Part, worker: int, names: Sequence[str], start: Start, memories: Mapping[str, Memory]
     ) -> tuple[list[Array], dict[int, float]]:
         """Sum a leaf that is not finite again, client by client, without those that spoil it."""
         weights: dict[int, float] = {}
         deltas: list[Delta] = []
-        for i in inside:
-            name = names[i]
+        for i, name in enumerate(names):
             sent = self.send(worker, name, start, memories)
             delta = sent.replies[name].delta
             reason = None if delta is None else unusable(delta)

@@ -43,7 +43,7 @@ class Engine(Protocol):
         ...
 
     def facts(self) -> dict[str, Any]:
-        """Return what people may want to know of it: workers, strategy, programs compiled."""
+        """Return what people may want to know of it: kind, strategy, workers, programs compiled."""
         ...
 
     def close(self) -> None:
@@ -75,3 +75,21 @@ class Declared(abc.ABC):
             server: The server's validation rows, or None.
             known: What `Engine.describe` returned when the run began, where it is gone on with; else empty.
         """
+
+
+def told(facts: Mapping[str, Any]) -> str:
+    """Return an engine's facts as one line for people.
+
+    Example:
+        >>> told({"kind": "vector", "strategy": "loop", "workers": 2, "compilations": 1})
+        'vector engine, 2 workers, strategy loop, 1 compiled program'
+    """
+    words = [f"{facts['kind']} engine"]
+    for name, one in (("workers", "worker"), ("nodes", "node")):
+        if name in facts:
+            words.append(f"{facts[name]} {one}{'' if facts[name] == 1 else 's'}")
+    if "strategy" in facts:
+        words.append(f"strategy {facts['strategy']}")
+    if "compilations" in facts:
+        words.append(f"{facts['compilations']} compiled program{'' if facts['compilations'] == 1 else 's'}")
+    return ", ".join(words)

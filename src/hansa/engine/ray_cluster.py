@@ -1,8 +1,7 @@
-"""The Ray engine: the vector engine's work on the machines of a Ray cluster, with the vector engine's bytes."""
+"""The Ray engine: the vector engine's work on the machines of a cluster, with the same bytes."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
@@ -13,9 +12,11 @@ from hansa import bridge, client
 from hansa.engine.cohort import Cohort
 from hansa.engine.crew import CALL_BYTES, CALLS, Part, leaves_by_call
 from hansa.engine.engine import Declared
-from hansa.engine.ray_fleet import SESSION, Fleet, load_ray
+from hansa.engine.ray_fleet import Fleet
 from hansa.engine.ray_rows import Place, pack
-from hansa.engine.ray_worker import Setup, Unit
+from hansa.engine.ray_session import SESSION, load_ray
+from hansa.engine.ray_setup import Setup, environment, keras_settings, recipe
+from hansa.engine.ray_worker import Unit
 from hansa.errors import ConfigurationError
 from hansa.plan import PERSONAL, Plan
 from hansa.rng import Seeds
@@ -25,10 +26,6 @@ from hansa.train.keras_learner import KerasLearner
 from hansa.train.learner import Learner
 from hansa.train.population import population
 from hansa.types import Answer, Ask, Examples, Memory, Reply, Start, TrainRows, View
-
-KERAS_SETTINGS = ("floatx", "epsilon", "image_data_format")
-ENVIRONMENT = ("JAX_", "XLA_", "TF_")
-"""Beginnings of the environment variables that workers are given: they may decide what is computed."""
 
 
 @final
@@ -222,8 +219,8 @@ class RayEngine:
         train, self._train_at = self._put(views)
         held_out, self._held_at = self._put(held)
         setup = Setup(
-            recipe=_recipe(plan, learner, seeds),
-            keras=_keras_settings(),
+            recipe=recipe(plan, learner, seeds),
+            keras=keras_settings(),
             strategy=self._strategy,
             layout=learner.layout().hash,
             first=people.rows.take(np.zeros(1, np.int64)),
@@ -232,7 +229,7 @@ class RayEngine:
         )
         if workers is None:
             workers = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
-        self._fleet = Fleet(self._ray.put(setup), workers=workers, environment=_environment())
+        self._fleet = Fleet(self._ray.put(setup), workers=workers, environment=environment())
 
     def _put(self, rows: Mapping[str, TrainRows]) -> tuple[list[Any], dict[str, Place]]:
         """Put clients' rows into the object store; return references, and the place of each client."""
@@ -301,7 +298,7 @@ class RayEngine:
 def _strategy(
     plan: Plan, sites: Mapping[str, client.Site], learner: KerasLearner, seeds: Seeds, given: str | None
 ) -> tuple[str, bool]:
-    """Return how clients are trained, chosen here as the vector engine does; and whether changes are added."""
+    """Return the strategy, chosen here as the vector engine does, and whether workers add changes up."""
     name, site = next(iter(sites.items()))
     state = first_state(plan)
     start = Start(round=0, weights=state.weights, extra=plan.algorithm.broadcast(state))
@@ -311,33 +308,6 @@ def _strategy(
         learner, rows, sample=sample, class_weight=plan.class_weight, workers=1, strategy=given
     )
     return trainer.strategy, trainer.adds
-
-
-def _recipe(plan: Plan, learner: KerasLearner, seeds: Seeds) -> bytes:
-    """Return what a worker makes model and plan of, pickled: only what clients need of the plan."""
-    from ray import cloudpickle
-
-    kept = "examples" if callable(plan.aggregate) else plan.aggregate
-    clients = replace(plan, server_optimizer=None, aggregate=kept, cards={})
-    try:
-        return cloudpickle.dumps((*learner.recipe, clients, seeds))
-    except Exception as error:
-        raise ConfigurationError(
-            f"the model function or the algorithm cannot be sent to workers: {error}. Let the model function "
-            "build everything it needs itself (no open files, locks, or models from outside)."
-        ) from error
-
-
-def _keras_settings() -> dict[str, Any]:
-    import keras
-
-    settings = {name: getattr(keras.config, name)() for name in KERAS_SETTINGS}
-    return {**settings, "dtype_policy": keras.config.dtype_policy().name}
-
-
-def _environment() -> dict[str, str]:
-    chosen = {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
-    return {**chosen, "KERAS_BACKEND": bridge.choose_backend()}
 
 
 def _spans(count: int, each: int) -> list[range]:

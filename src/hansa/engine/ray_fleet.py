@@ -1,165 +1,24 @@
-"""Ray itself: the connection to a cluster, and the actors that do a run's work, of which any may die."""
+"""The actors that do a run's work, of which any may die."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
-import sys
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from hansa.engine.ray_worker import Failure, Worker, versions
-from hansa.errors import ConfigurationError, MissingExtraError, RoundError
-
-T = TypeVar("T")
+from hansa.engine.ray_session import first_line, load_ray
+from hansa.engine.ray_setup import versions
+from hansa.engine.ray_worker import Failure, Unit, Worker
+from hansa.errors import ConfigurationError, RoundError
 
 START_S = 180.0
 """How long to wait for the first worker, and for another one once all are lost."""
 DEPTH = 2  # units that a worker has in hand, so that it need not wait for the driver
 LOSSES = 4  # so many workers may die of one and the same unit
 PAUSE_S = 30.0  # at most so long between attempts to start a worker that does not come up
-
-
-# ---------------------------------------------------------------------- the connection
-
-
-class Session:
-    """This process' connection to Ray.
-
-    The last engine that uses a connection which Hansa made ends it; one that was there before stays.
-    """
-
-    def __init__(self) -> None:
-        """Know of no connection."""
-        self._lock = threading.Lock()
-        self._users = 0
-        self._made = False
-
-    def join(self, address: str | None, cpus: int) -> None:
-        """Connect, unless this process is connected.
-
-        Args:
-            address: Where the cluster is: ``"auto"``, ``"host:port"``, or None for RAY_ADDRESS or else for
-                a Ray of this machine alone, which is started.
-            cpus: Number of workers that such a Ray has room for.
-
-        Raises:
-            MissingExtraError: If Ray is not installed.
-            ConfigurationError: If there is no such cluster, or it does not let us in.
-        """
-        ray = load_ray()
-        with self._lock:
-            if ray.is_initialized():
-                _check_same(ray, address)
-            else:
-                _connect(ray, address, cpus)
-                self._made, self._users = True, 0
-            self._users += 1
-
-    def leave(self) -> None:
-        """Disconnect, if nobody else needs the connection and Hansa made it."""
-        with self._lock:
-            self._users = max(0, self._users - 1)
-            if self._made and self._users == 0:
-                self._made = False
-                load_ray().shutdown()
-
-
-SESSION = Session()
-
-
-def load_ray() -> Any:
-    """Import Ray with token authentication and without telemetry, unless the user decided otherwise."""
-    fresh = "ray" not in sys.modules
-    decided = "RAY_AUTH_MODE" in os.environ
-    if fresh or not sys.modules["ray"].is_initialized():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingExtraError("engine='ray'", "ray", "ray") from error
-    if not fresh and not decided and not ray.is_initialized():
-        with contextlib.suppress(ImportError, AttributeError):  # it read the environment when it was imported
-            from ray._raylet import Config
-
-            Config.initialize("")
-    return ray
-
-
-def _connect(ray: Any, address: str | None, cpus: int) -> None:
-    wanted = address or os.environ.get("RAY_ADDRESS") or "local"
-    if "://" in wanted:
-        raise ConfigurationError(
-            f"address={wanted!r} is Ray's client protocol, which Hansa does not use: rows go into the object "
-            "store of the machine it runs on. Let that machine join the cluster (ray start --address=...) and "
-            "give address='auto'."
-        )
-    settings: dict[str, Any] = {"include_dashboard": False, "num_cpus": cpus}
-    if wanted == "local":
-        with contextlib.suppress(OSError, RuntimeError):
-            (Path.home() / ".ray").mkdir(
-                mode=0o700, exist_ok=True
-            )  # Ray writes its token there, readable for all
-    else:
-        settings = {}
-        _check_reachable(wanted)
-    try:
-        ray.init(address=wanted, log_to_driver=False, logging_level="ERROR", **settings)
-    except Exception as error:
-        ray.shutdown()
-        raise _unreachable(wanted, error) from error
-
-
-def _check_reachable(address: str) -> None:
-    """Raise at once where nothing listens; Ray itself tries for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except OSError as error:
-        raise _unreachable(address, error) from error
-
-
-def _unreachable(address: str, error: Exception) -> ConfigurationError:
-    if address == "local":
-        return ConfigurationError(f"Ray could not be started on this machine: {_first_line(error)}")
-    if type(error).__name__ == "AuthenticationError" or "authenticat" in str(error).lower():
-        return ConfigurationError(
-            f"the Ray cluster at {address} does not accept this process' token ({_first_line(error)}). Give the "
-            "cluster's token in RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH names, or in "
-            "~/.ray/auth_token; `ray get-auth-token` prints it on the head node. For a cluster without "
-            "authentication set RAY_AUTH_MODE=disabled."
-        )
-    return ConfigurationError(
-        f"there is no Ray cluster at {address} that this machine can join ({_first_line(error)}). Start one "
-        "(RAY_AUTH_MODE=token ray start --head), let this machine join it (ray start --address=HOST:6379) and "
-        "give address='auto'; or leave address out to start Ray here. The cluster must have the same token "
-        "(~/.ray/auth_token), and the same versions of Python and Ray."
-    )
-
-
-def _check_same(ray: Any, address: str | None) -> None:
-    here = ray.get_runtime_context().gcs_address
-    if address not in (None, "auto", here):
-        raise ConfigurationError(
-            f"this process is connected to the Ray cluster at {here}, not to {address}. Leave address out to "
-            "use it, or call ray.shutdown() first."
-        )
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
-
-
-# ---------------------------------------------------------------------- actors
 
 
 @dataclass(eq=False)
@@ -221,7 +80,9 @@ class Fleet:
             self.close()
             raise
 
-    def run(self, units: Iterable[T], give: Callable[[Any, T], Any], take: Callable[[T, Any], None]) -> None:
+    def run(
+        self, units: Sequence[Unit], give: Callable[[Any, Unit], Any], take: Callable[[Unit, Any], None]
+    ) -> None:
         """Have all units done.
 
         Args:
@@ -234,7 +95,7 @@ class Fleet:
             Exception: What the model's or the algorithm's code raised in an actor.
         """
         waiting = deque(enumerate(units))
-        flight: dict[Any, tuple[Hand, tuple[int, T]]] = {}
+        flight: dict[Any, tuple[Hand, tuple[int, Unit]]] = {}
         losses: Counter[int] = Counter()
         alive = time.monotonic()
         while waiting or flight:
@@ -287,7 +148,7 @@ class Fleet:
             if isinstance(done, Failure):
                 raise done.raised()
         except self._lost as error:
-            self._trouble = _first_line(error)
+            self._trouble = first_line(error)
             self.hands.remove(hand)
             self._kill(hand.actor)
             return None
@@ -344,8 +205,8 @@ class Fleet:
                 self._take_in(ref, actor)
             except self._ray.exceptions.RayError as error:
                 fault = ConfigurationError(
-                    f"a worker could not be started: {_first_line(error)}. All nodes need the same versions of "
-                    "Python, Ray and Hansa."
+                    f"a worker could not be started: {first_line(error)}. All nodes need the same versions "
+                    "of Python, Ray and Hansa."
                 )
                 fault.__cause__ = error
                 self._fail(actor, fault, strict=strict and not isinstance(error, self._lost))
@@ -358,8 +219,8 @@ class Fleet:
             error = facts.raised()
             if isinstance(error, ModuleNotFoundError):
                 raise ConfigurationError(
-                    f"a worker cannot load what the run is made of: {error}. Define the model function in the "
-                    "script itself, or install the module on every node."
+                    f"a worker cannot load what the run is made of: {error}. Define the model function in "
+                    "the script itself, or install the module on every node."
                 ) from error
             raise error
         here = versions()
@@ -367,8 +228,8 @@ class Fleet:
         if other:
             mine = {name: here[name] for name in other}
             raise ConfigurationError(
-                f"a node has other versions, with which results would differ: {other}, here {mine}. Install the "
-                "same on every node."
+                f"a node has other versions, with which results would differ: {other}, here {mine}. Install "
+                "the same on every node."
             )
         self.hands.append(Hand(actor, facts["node"]))
         self._pause = 0.0
@@ -377,7 +238,7 @@ class Fleet:
         self._kill(actor)
         if strict:
             raise error
-        self._trouble = _first_line(error)
+        self._trouble = first_line(error)
         self._pause = min(PAUSE_S, 2 * self._pause + 1)
         self._again = time.monotonic() + self._pause
 

@@ -1,4 +1,4 @@
-"""What runs inside a Ray actor: one worker with its own model, that gets its clients' rows when it needs them.
+"""What runs inside a Ray actor: one worker with its own model, that gets its clients' rows as it needs them.
 
 It does for a unit of work exactly what a thread of the vector engine does, by the same code (`Crew`).
 """
@@ -6,21 +6,20 @@ It does for a unit of work exactly what a thread of the vector engine does, by t
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import pickle
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from hansa import bridge
-from hansa._version import __version__
 from hansa.client import Site
 from hansa.engine.crew import Crew, Part
 from hansa.engine.ray_rows import Block, Place, arrays_of
+from hansa.engine.ray_session import load_ray
+from hansa.engine.ray_setup import Setup, versions
 from hansa.errors import ConfigurationError
 from hansa.plan import Plan
 from hansa.rng import Seeds
@@ -31,29 +30,6 @@ from hansa.types import Batches, ClientData, Examples, LocalTask, Memory, Reply,
 
 KEPT = 8  # blocks of rows that a worker keeps at hand
 ROOM = 4  # a program is used again for so many times fewer rows than it was compiled for
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setup:
-    """What a worker needs for the whole run.
-
-    Attributes:
-        recipe: Model function, sample rows and seed, plan and seeds of the run, pickled (they hold code).
-        keras: Keras' own settings in the driver's process.
-        strategy: How clients are trained.
-        layout: Hash of the model's layout.
-        first: The first row of the whole population.
-        train: Blocks of training rows in the object store.
-        held_out: Blocks of rows to measure on.
-    """
-
-    recipe: bytes
-    keras: Mapping[str, Any]
-    strategy: str
-    layout: str
-    first: Examples
-    train: Sequence[Any]
-    held_out: Sequence[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +82,7 @@ class Failure:
     @classmethod
     def of(cls, error: Exception) -> Failure:
         """Take an error along; one that cannot be pickled becomes the nearest base class that can."""
-        from ray import cloudpickle
-
+        cloudpickle: Any = load_ray().cloudpickle
         text = f"{type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
         told = cloudpickle.dumps(RuntimeError(text))
@@ -170,7 +145,8 @@ class Worker:
 
     def _begin(self, setup: Setup) -> dict[str, Any]:
         import keras
-        import ray
+
+        ray = load_ray()
 
         for name, value in setup.keras.items():
             getattr(keras.config, f"set_{name}")(value)
@@ -187,8 +163,7 @@ class Worker:
         self._first = setup.first
         self._ask: tuple[int, Any] = (-1, None)
         self._sizes: set[int] = set()
-        self._train = functools.lru_cache(KEPT)(lambda number: ray.get(setup.train[number]))
-        self._held_out = functools.lru_cache(KEPT)(lambda number: ray.get(setup.held_out[number]))
+        self._train, self._held_out = _blocks(setup.train), _blocks(setup.held_out)
         nothing = LocalTask(
             start=plan.initial, batches=Batches.from_arrays([]), batch_size=plan.algorithm.batch_size
         )
@@ -257,7 +232,7 @@ class Worker:
             array[0] = first[0]
         index, begin = {}, 1
         for name, count, (number, place) in zip(unit.names, unit.rows, unit.train, strict=True):
-            block: Block = self._train(number)
+            block = self._train(number)
             for array, part in zip(into, arrays_of(block.of(place)), strict=True):
                 array[begin : begin + count] = part
             index[name] = np.arange(begin, begin + count)
@@ -272,14 +247,10 @@ class Worker:
         return size
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that the bits of a result depend on."""
-    return {
-        "hansa": __version__,
-        "keras": importlib.metadata.version("keras"),
-        "numpy": np.__version__,
-        "backend": bridge.backend_version(bridge.choose_backend()),
-    }
+def _blocks(references: Sequence[Any]) -> Callable[[int], Block]:
+    """Return what gets a block by its number; a few are kept at hand."""
+    get: Any = load_ray().get
+    return functools.lru_cache(KEPT)(lambda number: get(references[number]))
 
 
 def _zeros(like: Any, rows: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,19 +77,27 @@ class _Orders:
     def of_pass(self, number: int) -> Array:
         if not self.shuffle:
             return np.arange(self.rows)
-        return self.seeds.stream(*self.labels, number).permutation(self.rows)
+        return self.seeds.permutation(self.rows, *self.labels, number)
 
 
 def _cut(orders: _Orders, size: int, *, first: int, count: int) -> Batches:
     length = batches_per_pass(orders.rows, size)
-    whole = np.full(length, size)
-    whole[-1] = orders.rows - size * (length - 1)
-    passes = range(first // length, (first + count - 1) // length + 1)
-    start = first - passes[0] * length
-    sizes = np.tile(whole, len(passes))[start : start + count]
-    if len(passes) == 1:
-        order = orders.of_pass(passes[0])
+    begun, start = divmod(first, length)
+    sizes, passes, total = _sizes(orders.rows, size, start, count)
+    if passes == 1:
+        order = orders.of_pass(begun)
     else:
-        order = np.concatenate([orders.of_pass(number) for number in passes])
-    begin = start * size
-    return Batches(order[begin : begin + int(sizes.sum())], sizes)
+        order = np.concatenate([orders.of_pass(begun + number) for number in range(passes)])
+    return Batches(order[start * size : start * size + total], sizes)
+
+
+@functools.lru_cache(maxsize=4096)
+def _sizes(rows: int, size: int, start: int, count: int) -> tuple[Array, int, int]:
+    """Return the sizes of minibatches from number ``start`` of a pass, how many passes, and how many rows."""
+    length = batches_per_pass(rows, size)
+    whole = np.full(length, size)
+    whole[-1] = rows - size * (length - 1)
+    passes = (start + count - 1) // length + 1
+    sizes = np.tile(whole, passes)[start : start + count]
+    sizes.flags.writeable = False
+    return sizes, passes, int(sizes.sum())

@@ -37,6 +37,7 @@ class KerasLearner:
         self._layout: Layout | None = None
         self._initial: FloatVector = np.zeros(0, np.float32)
         self._outputs: list[tuple[int, ...]] = []
+        self._checked: dict[Any, str | None] = {}
         self._built_from: tuple[Examples, int] | None = None
 
     @property
@@ -122,9 +123,11 @@ class KerasLearner:
 
     def check_data(self, card: DataCard) -> str | None:
         """Return what is wrong with these labels for the compiled loss, or None."""
-        from hansa.bridge import model as inside
+        if card.label_range not in self._checked:
+            from hansa.bridge import model as inside
 
-        return inside.check_labels(self.model, self._outputs, card.label_range)
+            self._checked[card.label_range] = inside.check_labels(self.model, self._outputs, card.label_range)
+        return self._checked[card.label_range]
 
     def train(self, examples: Examples, task: LocalTask) -> Trained:
         """Run the task's minibatches with the compiled optimizer, loss and metrics."""

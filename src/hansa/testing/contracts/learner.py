@@ -12,7 +12,7 @@ from hansa.data.cards import card
 from hansa.errors import ConfigurationError
 from hansa.testing.contracts.values import check_weights
 from hansa.train.learner import Learner
-from hansa.types import ClientData, Examples, LocalTask
+from hansa.types import Batches, ClientData, Examples, LocalTask
 
 
 def check_learner(
@@ -61,7 +61,7 @@ def _check_training(learner: Learner, twin: Learner, examples: Examples, batch_s
     layout, start = learner.layout(), learner.initial_weights()
     order = np.random.default_rng(1).permutation(len(examples))
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    task = LocalTask(start=start.copy(), batches=batches, batch_size=batch_size, seed=5)
+    task = LocalTask(start=start.copy(), batches=Batches.from_arrays(batches), batch_size=batch_size, seed=5)
     trained = learner.train(examples, task)
     check_weights("train", trained.weights, layout)
     assert not np.array_equal(trained.weights, start), "training changed nothing"
@@ -73,7 +73,8 @@ def _check_training(learner: Learner, twin: Learner, examples: Examples, batch_s
     before = learner.evaluate(trained.weights, examples, batch_size)
     _check_metrics("evaluate", before)
     # Something else in between, then the same again; and the same on a learner that saw nothing else.
-    learner.train(examples, dataclasses.replace(task, start=trained.weights, batches=batches[::-1], seed=6))
+    other = Batches.from_arrays(batches[::-1])
+    learner.train(examples, dataclasses.replace(task, start=trained.weights, batches=other, seed=6))
     for one in (learner, twin):
         again = one.train(examples, task)
         assert np.array_equal(again.weights, trained.weights), "the same task gave different weights"
@@ -91,9 +92,13 @@ def _check_means(learner: Learner, examples: Examples, batch_size: int) -> None:
         f"the loss depends on the batch size: {parts} and {whole}"
     )
     order = np.arange(2 * batch_size)
-    once = LocalTask(start=start, batches=[order], batch_size=len(order), kind="gradient")
+    once = LocalTask(
+        start=start, batches=Batches.from_arrays([order]), batch_size=len(order), kind="gradient"
+    )
     halves = dataclasses.replace(
-        once, batches=[order[:batch_size], order[batch_size:]], batch_size=batch_size
+        once,
+        batches=Batches.from_arrays([order[:batch_size], order[batch_size:]]),
+        batch_size=batch_size,
     )
     try:
         found, expected = (learner.train(examples, task).weights for task in (halves, once))
@@ -112,7 +117,7 @@ def _check_corrections(learner: Learner, examples: Examples, batch_size: int) ->
     layout, start = learner.layout(), learner.initial_weights()
     task = LocalTask(
         start=start,
-        batches=[np.arange(batch_size)],
+        batches=Batches.from_arrays([np.arange(batch_size)]),
         batch_size=batch_size,
         correct=_only_control,
         control=np.ones(layout.size, np.float32),
