@@ -43,7 +43,9 @@ format: $(VENV)/.check  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.test  ## the benchmarks of learning (minutes)
+bench: $(VENV)/.test  ## the benchmarks (half an hour and more)
+	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/aggregate.py
 	$(BIN)/python benchmarks/heart_disease.py
 	$(BIN)/python benchmarks/mcmahan.py
 
@@ -62,7 +64,7 @@ $(VENV)/.base: pyproject.toml | $(BIN)/python
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	@echo "Installing Hansa and what its tests need into $(VENV) (once; a few minutes)"
-	@$(PIP) -e '.[tensorflow,sklearn,parquet]' --group test
+	@$(PIP) -e '.[tensorflow,sklearn,parquet,ray]' --group test
 	@touch $@ $(VENV)/.base
 
 $(VENV)/.check: pyproject.toml $(VENV)/.test

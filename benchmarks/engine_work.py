@@ -118,9 +118,11 @@ class Hansa:
         )
         federation, plan = self._federation, self._federation.plan()
         sites = federation.prepare().sites
+        started = time.perf_counter()
         self._engine = federation.engine.start(
             plan, sites, federation.learner, federation.seeds, server=None, known={}
         )
+        self.facts["engine_s"] = time.perf_counter() - started
         self.facts["start_s"] = time.perf_counter() - begun
         self.facts["idle_mib"] = idle
         self.facts["data_mib"] = (x.nbytes + y.nbytes) / 2**20

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Scaffold,
     )
     from hansa.api import Federation, Progress, compare
+    from hansa.engine import Local, RayCluster, Vector
     from hansa.errors import HansaError
     from hansa.record import RoundRecord
     from hansa.report.partition import partition_svg
@@ -48,11 +49,14 @@ _HOMES = {
     "FixedSize": "hansa.server.cohort",
     "HansaError": "hansa.errors",
     "Learner": "hansa.train.learner",
+    "Local": "hansa.engine",
     "Plain": "hansa.secure_sum",
     "Poisson": "hansa.server.cohort",
     "Progress": "hansa.api",
+    "RayCluster": "hansa.engine",
     "RoundRecord": "hansa.record",
     "Scaffold": "hansa.algorithms",
+    "Vector": "hansa.engine",
     "compare": "hansa.api",
     "partition_svg": "hansa.report.partition",
 }
@@ -73,11 +77,14 @@ __all__ = [
     "FixedSize",
     "HansaError",
     "Learner",
+    "Local",
     "Plain",
     "Poisson",
     "Progress",
+    "RayCluster",
     "RoundRecord",
     "Scaffold",
+    "Vector",
     "__version__",
     "compare",
     "data",

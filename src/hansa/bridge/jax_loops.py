@@ -55,32 +55,29 @@ class Loops:
         state, sums = program.first_state(initials, start, seeds, rate)
         return state, sums, program.correction(key.kind, key.correct, start, control)
 
-    def step(self, key: Key, carry: Any, inputs: Any, position: Any) -> Any:
-        """Run one minibatch."""
+    def step(self, key: Key, carry: Any, batch: Any, count: Any) -> Any:
+        """Run one minibatch, of which so many rows are real."""
         step = self._program.step_function(key.kind, key.correct)
-        data, rows, counts = inputs
-        x, y, weight = _at(data, rows, position)
         if key.short == ALL_FULL:
-            return step(*carry, (x, y, weight, None))
+            return step(*carry, (*batch, None))
         if key.short == MASKED:
-            mask = (jnp.arange(key.width) < counts[position]).astype("float32")
-            return step(*carry, (x, y, weight, mask))
+            return step(*carry, (*batch, (jnp.arange(key.width) < count).astype("float32")))
 
         def exact(size: int) -> Any:
-            return step(*carry, (*jax.tree.map(lambda a: a[:size], (x, y, weight)), None))
+            return step(*carry, (*jax.tree.map(lambda a: a[:size], batch), None))
 
-        full = counts[position] == key.width
-        return jax.lax.cond(full, lambda: exact(key.width), lambda: exact(key.short))
+        return jax.lax.cond(count == key.width, lambda: exact(key.width), lambda: exact(key.short))
 
     def steps(self, key: Key, size: int, carry: Any, inputs: Any, first: Any) -> Any:
         """Run so many minibatches, one after another in the program."""
         for i in range(size):
-            carry = self.step(key, carry, inputs, first + i)
+            carry = self.step(key, carry, *_at(inputs, first + i))
         return carry
 
     def loop(self, key: Key, carry: Any, inputs: Any, span: Any) -> Any:
         """Run the minibatches from the first of a span to before its last."""
-        return jax.lax.fori_loop(*span, lambda i, c: self.step(key, c, inputs, i), carry)
+        first, last = span
+        return jax.lax.fori_loop(first, last, lambda i, c: self.step(key, c, *_at(inputs, i)), carry)
 
     def end(self, key: Key, carry: Any, start: list[Any]) -> Any:
         """Return float32 weights, the learning rate, and loss and metrics as one vector."""
@@ -118,25 +115,45 @@ class Loops:
         results = jnp.zeros((len(seeds), len(self._program.result_names)), "float32")
         return jax.lax.fori_loop(0, len(ends) - 1, leaf, (sums, results))
 
-    def side_by_side(self, key: Key, sums: Any, shared: Any, inputs: Any, clients: Any) -> Any:
-        """Train the clients side by side, then add the changes one after another."""
-        (initials, rate, start), (firsts, seeds, factors, ends) = shared, clients
+    def side_by_side(self, key: Key, even: bool, shared: Any, inputs: Any, clients: Any) -> Any:
+        """Train the clients side by side, then add the changes one after another.
 
-        def one(seed: Any, first: Any, last: Any) -> Any:
-            return self.local(key, initials, (seed, rate, start, []), inputs, (first, last))
+        Here ``inputs`` have the client as their first axis, before the minibatch. ``even`` says that all
+        clients have as many minibatches, so that none has to wait for others unchanged.
+        """
+        (initials, rate, start), (firsts, seeds, factors, ends) = shared, clients
+        lengths = firsts[1:] - firsts[:-1]
+
+        def begin(seed: Any) -> Any:
+            return self.begin(key, initials, (seed, rate, start, []))
+
+        def step(i: Any, carry: Any) -> Any:
+            batches, counts = _at(inputs, i, axis=1)
+            new = jax.vmap(lambda *one: self.step(key, *one))(carry, batches, counts)
+            if even:
+                return new
+            live = i < lengths
+
+            def kept(old: Any, now: Any) -> Any:
+                return jnp.where(live.reshape(-1, *[1] * (now.ndim - 1)), now, old)
+
+            return jax.tree.map(kept, carry, new)
 
         with jax.enable_x64(False):
-            afters, _, results = jax.vmap(one)(seeds, firsts[:-1], firsts[1:])
+            carry = jax.lax.fori_loop(0, lengths.max(), step, jax.vmap(begin)(seeds))
+            afters, _, results = jax.vmap(lambda c: self.end(key, c, start))(carry)
 
-        def client(g: Any, held: Any) -> Any:
-            after = [jax.lax.dynamic_index_in_dim(a, g, keepdims=False) for a in afters]
-            return plus(held, start, after, factors[g])
+        def summed(after: Any, before: Any, number: int) -> Any:
+            """Return the sum of a leaf, in one pass over the clients' weights."""
+            total = jnp.zeros(before.shape, "float64")
+            for g in range(len(seeds)):
+                inside = (ends[number] <= g) & (g < ends[number + 1])
+                total += jnp.where(inside, (after[g] - before).astype("float64") * factors[g], 0.0)
+            return total
 
-        def leaf(number: Any, sums: Any) -> Any:
-            held = jax.lax.fori_loop(ends[number], ends[number + 1], client, self.nothing())
-            return placed(sums, held, number)
-
-        return jax.lax.fori_loop(0, len(ends) - 1, leaf, sums), results
+        pairs = zip(afters, start, strict=True)
+        leaves = range(len(ends) - 1)
+        return [jnp.stack([summed(a, s, n) for n in leaves]) for a, s in pairs], results
 
     def nothing(self) -> list[Any]:
         """Return an empty leaf's sum."""
@@ -155,16 +172,21 @@ def placed(sums: list[Any], held: list[Any], number: Any) -> list[Any]:
     return [jax.lax.dynamic_update_index_in_dim(s, h, number, 0) for s, h in pairs]
 
 
-def _at(data: Any, rows: Any, position: Any) -> Any:
-    """Return features, labels and sample weights of a minibatch."""
+def _at(inputs: Any, position: Any, *, axis: int = 0) -> tuple[Any, Any]:
+    """Return features, labels and sample weights of a minibatch, and how many of its rows are real."""
+    data, rows, counts = inputs
+
+    def here(array: Any) -> Any:
+        return jax.lax.dynamic_index_in_dim(array, position, axis, keepdims=False)
+
     if rows is None:
-        return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, position, keepdims=False), data)
-    index = jax.lax.dynamic_index_in_dim(rows, position, keepdims=False)
+        return jax.tree.map(here, data), here(counts)
+    index = here(rows)
 
     def taken(array: Any) -> Any:
-        if len(index) <= _UNROLLED_ROWS and array.ndim > 1:
-            each = [jax.lax.dynamic_index_in_dim(array, i, keepdims=False) for i in index]
-            return jnp.stack(each)
+        if index.size <= _UNROLLED_ROWS and array.ndim > 1:
+            each = [jax.lax.dynamic_index_in_dim(array, i, keepdims=False) for i in index.reshape(-1)]
+            return jnp.stack(each).reshape(*index.shape, *array.shape[1:])
         return jnp.take(array, index, axis=0, mode="clip")
 
-    return jax.tree.map(taken, data)
+    return jax.tree.map(taken, data), here(counts)

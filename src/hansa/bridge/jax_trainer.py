@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
 import itertools
+import platform
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
@@ -16,11 +21,14 @@ from hansa.bridge import model as bridge
 from hansa.bridge.jax_loops import ALL_FULL, MASKED, Key, Loops, placed, plus
 from hansa.bridge.jax_program import Program
 from hansa.bridge.padding import padded_size
+from hansa.cache import cache_folder
+from hansa.errors import HansaError
 from hansa.types import Array, Batches, Examples, LocalTask, Metrics
 
 CHUNK = 4
-SMALL = 20_000  # weights; below, clients may gain from being trained side by side
+SMALL = 100_000  # weights; up to here clients may gain from being trained side by side
 HELD_BYTES = 64 << 20  # of minibatches that are laid out at once
+_MOST_BUFFERS = 16
 _ALIGNED = 64  # bytes; what JAX takes over without a copy
 
 
@@ -57,6 +65,7 @@ class Trainer:
             strategy: One of ``strategies``.
             like: Another trainer whose compiled programs this one shares, and its rows if they are the same.
         """
+        _keep_programs()
         self.strategy = strategy
         self._program, self._loops = program, Loops(program)
         self._population = population
@@ -66,8 +75,12 @@ class Trainer:
         self._programs: dict[Any, Any] = {} if like is None else like._programs
         self._lock = threading.Lock() if like is None else like._lock
         self._sums: dict[int, list[Any]] = {}
-        self._buffers: dict[Any, Array] = {}
+        self._buffers: dict[Any, tuple[Array, Any]] = {}
         self._start: tuple[Any, list[Any]] = (None, [])
+
+    def on(self, population: Examples) -> Trainer:
+        """Return a trainer like this one with other rows; compiled programs are shared."""
+        return Trainer(self._program, population, strategy=self.strategy, like=self)
 
     @classmethod
     def candidates(cls, program: Program) -> tuple[str, ...]:
@@ -76,7 +89,7 @@ class Trainer:
         convolves = any(len(v.shape) > 2 for v in program.weights)
         if convolves and _on_cpu():
             return "step", "chunk", "loop"
-        # Side by side, small models share the cost of each operation's start.
+        # Side by side, clients of small models share the cost of each operation's start.
         return ("loop", "vmap") if size <= SMALL and program.pads_training else ("loop",)
 
     @property
@@ -99,7 +112,13 @@ class Trainer:
         return [np.asarray(w) for w in weights], len(task.batches), float(rate), metrics
 
     def add(
-        self, arrays: Sequence[Array], tasks: Sequence[LocalTask], weights: Sequence[float], leaf: int
+        self,
+        arrays: Sequence[Array],
+        tasks: Sequence[LocalTask],
+        weights: Sequence[float],
+        *,
+        leaf: int,
+        room: int,
     ) -> tuple[list[list[Array]], list[Metrics]]:
         """Train several clients from the same weights and add up the changes of the weights.
 
@@ -108,6 +127,7 @@ class Trainer:
             tasks: What each client does; they have the same kind and learning rate.
             weights: Weight of each client in its sum.
             leaf: How many clients, one after another, are one sum; the last may have fewer.
+            room: For how many clients programs are compiled: as many as a call has at most.
 
         Returns:
             The float64 sums ``Σ weight · change`` by leaf, each as arrays in the layout's order, which are
@@ -116,8 +136,7 @@ class Trainer:
         """
         self._check(tasks[0])
         start = self._device_start(arrays)
-        leaves = -(-len(tasks) // leaf)
-        count = _bucket(leaves)
+        leaves, count = -(-len(tasks) // leaf), -(-room // leaf)
         sums = self._sums.pop(count, None) or self._call(
             ("sums", count), partial(self._empty, count), wide=True
         )
@@ -125,8 +144,10 @@ class Trainer:
         steps = sum(len(task.batches) for task in tasks)
         fits = steps * tasks[0].batch_size * self._row_bytes <= HELD_BYTES or not _on_cpu()
         fused = self.strategy in ("loop", "vmap") and self._program.pads_training and fits
-        run = self._fused if fused else self._one_by_one
-        sums, results = run(start, tasks, weights, ends, sums)
+        if fused:
+            sums, results = self._fused(start, tasks, weights, ends, sums, room)
+        else:
+            sums, results = self._one_by_one(start, tasks, weights, ends, sums)
         self._sums[count] = sums
         rows = np.asarray(results)[: len(tasks)].tolist()
         metrics: list[Metrics] = [dict(zip(self._program.result_names, row, strict=True)) for row in rows]
@@ -151,7 +172,7 @@ class Trainer:
         carry = self._call(("begin", *name), partial(loops.begin, key), initials, settings)
         for part in parts:
             steps = len(part)
-            inputs = jax.tree.map(jnp.asarray, self._inputs([part], key))
+            inputs = self._inputs([part], key)
             position = 0
             while position < steps:
                 chunk = CHUNK if self.strategy == "chunk" and position + CHUNK <= steps else 1
@@ -180,24 +201,36 @@ class Trainer:
             sums = self._call(("placed", len(ends)), placed, sums, held, place, gives=(0,), wide=True)
         return sums, np.stack(results)
 
-    def _fused(
-        self, start: list[Any], tasks: Sequence[LocalTask], weights: Sequence[float], ends: Array, sums: Any
+    def _fused(  # noqa: PLR0917
+        self,
+        start: list[Any],
+        tasks: Sequence[LocalTask],
+        weights: Sequence[float],
+        ends: Array,
+        sums: Any,
+        room: int,
     ) -> Any:
         """Train the clients in one program."""
-        most = _bucket(len(tasks))
         cuts = np.cumsum([0, *(len(task.batches) for task in tasks)])
-        firsts = np.full(most + 1, cuts[-1], np.int32)
+        firsts = np.full(room + 1, cuts[-1], np.int32)
         firsts[: len(cuts)] = cuts
-        seeds, factors = np.zeros(most, np.uint32), np.zeros(most)
+        seeds, factors = np.zeros(room, np.uint32), np.zeros(room)
         seeds[: len(tasks)] = [task.seed for task in tasks]
         factors[: len(tasks)] = weights
         key, steps = self._key(tasks)
-        inputs = self._inputs([task.batches for task in tasks], key)
+        parts = [task.batches for task in tasks]
+        looped = self.strategy == "loop"
+        if not looped:
+            steps = int(np.diff(cuts).max())
+        inputs = self._inputs(parts, key) if looped else self._side_by_side(parts, key, room, steps)
         rate = _rate(tasks[0])
-        name = (self.strategy, len(ends), most, _bucket(steps), rate is None, *key)
-        function = self._loops.leaves if self.strategy == "loop" else self._loops.side_by_side
         given = ((self._program.initials, rate, start), inputs, (firsts, seeds, factors, ends))
-        return self._call(name, partial(function, key), sums, *given, gives=(0,), wide=True)
+        name = (self.strategy, len(ends), room, _bucket(steps), rate is None, *key)
+        if looped:
+            run = partial(self._loops.leaves, key)
+            return self._call(name, run, sums, *given, gives=(0,), wide=True)
+        even = bool((np.diff(firsts) == steps).all())
+        return self._call((*name, even), partial(self._loops.side_by_side, key, even), *given, wide=True)
 
     # ------------------------------------------------------------------ what a call needs
 
@@ -240,37 +273,46 @@ class Trainer:
             yield Batches(batches.order[ends[first] : ends[last]], batches.sizes[first:last])
 
     def _inputs(self, parts: Sequence[Batches], key: Key) -> Any:
-        """Return the rows of minibatches for a program, their number filled up to a power of two."""
+        """Return minibatches, one after another, for a program; their number is a power of two."""
         sizes = np.concatenate([part.sizes for part in parts])
-        order = np.concatenate([part.order for part in parts])
+        rows = _matrix(np.concatenate([part.order for part in parts]), sizes, key.width)
         steps = _bucket(len(sizes))
         counts = np.zeros(steps, np.int32)
         counts[: len(sizes)] = sizes
-        full = bool((sizes == key.width).all())
-        if full:
-            rows = order.reshape(-1, key.width)
-        else:
-            rows = np.zeros((len(sizes), key.width), order.dtype)
-            rows[np.arange(key.width) < sizes[:, None]] = order
+        return self._given(rows, (steps, key.width), counts)
+
+    def _side_by_side(self, parts: Sequence[Batches], key: Key, room: int, steps: int) -> Any:
+        """Return minibatches with the client as first axis; missing ones repeat the first client's rows."""
+        shape = (room, _bucket(steps), key.width)
+        rows = np.full(shape, parts[0].order[0])
+        counts = np.zeros(shape[:2], np.int32)
+        for place, part in enumerate(parts):
+            rows[place, : len(part)] = _matrix(part.order, part.sizes, key.width)
+            counts[place, : len(part)] = part.sizes
+        return self._given(rows, shape, counts)
+
+    def _given(self, rows: Array, shape: tuple[int, ...], counts: Array) -> Any:
         if _on_cpu():
             place = iter(range(len(jax.tree.leaves(self._data))))
-            laid = jax.tree.map(lambda a: self._laid(next(place), a, rows, steps), self._data)
-            return laid, None, counts
-        wide = np.zeros((steps, key.width), np.int32)
+            return jax.tree.map(lambda a: self._laid(next(place), a, rows, shape), self._data), None, counts
+        wide = np.zeros(shape, np.int32)
         wide[: len(rows)] = rows
         return self._data, wide, counts
 
-    def _laid(self, number: int, array: Array, rows: Array, steps: int) -> Any:
+    def _laid(self, number: int, array: Array, rows: Array, shape: tuple[int, ...]) -> Any:
         """Return rows laid out for a program, in memory that the worker uses again for the next one."""
-        shape = (steps, rows.shape[1], *array.shape[1:])
+        shape = (*shape, *array.shape[1:])
         name = (number, shape)
         if name not in self._buffers:
-            if len(self._buffers) > 16:
+            if len(self._buffers) > _MOST_BUFFERS:
                 self._buffers.clear()
-            self._buffers[name] = _aligned(shape, array.dtype)
-        buffer = self._buffers[name]
+            buffer = _aligned(shape, array.dtype)
+            # The same memory as JAX sees it. No program runs while it is written: a worker waits for each.
+            self._buffers[name] = buffer, jax.device_put(buffer, may_alias=True)
+        buffer, seen = self._buffers[name]
         np.take(array, rows, axis=0, out=buffer[: len(rows)], mode="clip")
-        return jnp.asarray(buffer)
+        aliased = seen.unsafe_buffer_pointer() == buffer.ctypes.data
+        return seen if aliased else jax.device_put(buffer)
 
     def _call(
         self, name: Any, function: Callable[..., Any], *arguments: Any, gives: Any = (), wide: bool = False
@@ -302,9 +344,32 @@ def _on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
+@functools.cache
+def _keep_programs() -> None:
+    """Let JAX keep compiled programs on the disk, unless the user or another library has settled that."""
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return
+    with contextlib.suppress(HansaError, OSError):
+        # Programs hold instructions of the processor that they were compiled for.
+        lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+        flags = next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())
+        kind = hashlib.sha256(flags.encode()).hexdigest()[:16]
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax" / kind))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
 def _bucket(count: int) -> int:
     """Return the power of two that a number of clients or minibatches is filled up to."""
     return 1 << (count - 1).bit_length()
+
+
+def _matrix(order: Array, sizes: Array, width: int) -> Array:
+    """Return the rows of minibatches, one a line; short ones end in zeros."""
+    if len(order) == len(sizes) * width:
+        return order.reshape(-1, width)
+    rows = np.zeros((len(sizes), width), order.dtype)
+    rows[np.arange(width) < sizes[:, None]] = order
+    return rows
 
 
 def _rate(task: LocalTask) -> Any:

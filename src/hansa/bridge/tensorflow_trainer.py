@@ -65,6 +65,7 @@ class Trainer:
         """
         if strategy not in self.strategies:
             raise UnknownNameError("strategy", strategy, self.strategies)
+        self.strategy, self._program = strategy, program
         self._model, self._optimizer = program.model, program.model.optimizer
         # Models whose outputs Keras does not know are not padded anyway.
         outputs = [
@@ -91,6 +92,10 @@ class Trainer:
         kin = like if like is not None and like._model is self._model else None
         self._names: list[str] = [] if kin is None else kin._names
         self._compiled: dict[Any, Any] = {} if kin is None else kin._compiled
+
+    def on(self, population: Examples) -> Trainer:
+        """Return a trainer like this one with other rows; compiled functions are shared."""
+        return Trainer(self._program, population, strategy=self.strategy, like=self)
 
     @classmethod
     def candidates(cls, program: Program) -> tuple[str, ...]:

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.fx.node import map_arg
 
 aten = torch.ops.aten
+_NODE: Any = torch.fx.Node
 _ALIASES = (aten.detach.default, aten.alias.default, aten.lift_fresh_copy.default)
 _LIKE = (aten.ones_like.default, aten.zeros_like.default, aten.full_like.default)
 _ANY_LAYOUT = (aten.max_pool2d_with_indices.default, aten.max_pool2d_with_indices_backward.default)
@@ -143,7 +145,7 @@ def _written(graph: Any) -> set[Any]:
     for node in graph.nodes:
         schema = getattr(node.target, "_schema", None)
         if schema is not None and schema.is_mutable:
-            torch.fx.node.map_arg(node.args[0], found.append)
+            map_arg(node.args[0], found.append)
     seen: set[Any] = set()
     while found:
         node = found.pop()
@@ -174,7 +176,7 @@ def _value(node: Any, constants: dict[Any, Any]) -> Any:
             torch.empty(value.shape, dtype=value.dtype, device=value.device) if like else constants[argument]
         )
 
-    args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), given)
+    args, kwargs = map_arg((node.args, node.kwargs), given)
     return node.target(*args, **kwargs)
 
 
@@ -187,14 +189,9 @@ def _skip_copy(node: Any, written: set[Any]) -> None:
 def _write_in_place(graph: Any, copy: Any, written: set[Any]) -> None:
     """Turn ``p.copy_(p - c * rate)`` into ``p.sub_(c, alpha=rate)``, without tensors in between."""
     target, change = copy.args[0], copy.args[1]
-    if (
-        not isinstance(change, torch.fx.Node)
-        or change.target not in _IN_PLACE
-        or copy.kwargs
-        or change.kwargs
-    ):
+    if not isinstance(change, _NODE) or change.target not in _IN_PLACE or copy.kwargs or change.kwargs:
         return
-    same = isinstance(change.args[1], torch.fx.Node) and _like(change, target)
+    same = isinstance(change.args[1], _NODE) and _like(change, target)
     if change.args[0] is not target or change is not copy.prev or len(change.users) > 1 or not same:
         return
     amount, rate = change.args[1], None
@@ -218,7 +215,7 @@ def _write_in_place(graph: Any, copy: Any, written: set[Any]) -> None:
 def _join_bias(graph: Any, node: Any) -> None:
     """Turn ``mm(a, b) + bias`` into ``addmm(bias, a, b)``."""
     product, bias = node.args
-    if isinstance(bias, torch.fx.Node) and product.target is aten.mm.default and len(product.users) == 1:
+    if isinstance(bias, _NODE) and product.target is aten.mm.default and len(product.users) == 1:
         value = bias.meta["val"]
         if (
             value.dim() == 1
@@ -241,7 +238,7 @@ def _is_scaled(amount: Any, target: Any) -> bool:
     """Whether this is a tensor like the target times a float32 scalar, needed for nothing else."""
     if amount.target is not aten.mul.Tensor or len(amount.users) > 1:
         return False
-    if not all(isinstance(a, torch.fx.Node) for a in amount.args):
+    if not all(isinstance(a, _NODE) for a in amount.args):
         return False
     rate = amount.args[1].meta["val"]
     return _like(amount.args[0], target) and rate.dim() == 0 and rate.dtype == torch.float32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import itertools
@@ -25,6 +26,7 @@ from hansa.types import Array, Examples, LocalTask, Metrics, map_arrays
 
 # Tracing patches PyTorch for the whole process, and eager noise comes from the process' one generator.
 _PROCESS = threading.RLock()
+_copy_all: Any = torch._foreach_copy_  # type: ignore[attr-defined]
 Result = tuple[list[Array], int, float, Metrics]
 Step = Callable[..., Any]
 
@@ -59,7 +61,7 @@ class Trainer:
             program: The steps of a model that no other thread uses.
             population: Training rows of all clients.
             strategy: One of `strategies`.
-            like: Another worker's trainer, whose copy of the rows this one shares.
+            like: Another worker's trainer, whose tensors this one shares if the rows are the same.
 
         Raises:
             UnknownNameError: If there is no such strategy.
@@ -80,7 +82,9 @@ class Trainer:
         leaves = keras.tree.flatten(self._structure)
         with _PROCESS, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # rows may be read-only; nothing writes to them
-            self._data = [keras.ops.convert_to_tensor(a) for a in leaves] if like is None else like._data
+            shared = like._data if like is not None and like._population is population else None
+            made = [keras.ops.convert_to_tensor(a) for a in leaves] if shared is None else shared
+            self._data: list[Any] = made
         self._values = [v._value.detach() for v in self._variables]
         model.reset_metrics()
         metrics = [v._value.detach() for v in model.metrics_variables]
@@ -96,6 +100,13 @@ class Trainer:
         self._summary: Callable[[list[Any]], Any] | None = None
         self._names: list[str] = []
         self._draws: bool | None = None
+
+    def on(self, population: Examples) -> Trainer:
+        """Return this trainer with other rows; what is traced is shared."""
+        other = copy.copy(self)
+        fresh = Trainer(self._program, population, strategy=self.strategy)
+        other._population, other._structure, other._data = population, fresh._structure, fresh._data
+        return other
 
     @property
     def compilations(self) -> int:
@@ -177,7 +188,8 @@ class Trainer:
             np.copyto(view, array)
         for position, view in enumerate(seeds):
             view[:] = (seed, position)
-        torch._foreach_copy_(*map(list, zip(*self._fresh, strict=True)))
+        variables, values = (list(part) for part in zip(*self._fresh, strict=True))
+        _copy_all(variables, values)
         return None
 
     def _end(self) -> list[Array]:
@@ -187,7 +199,8 @@ class Trainer:
         return self._program.initial()
 
     def _rate(self) -> float:
-        return float(keras.ops.convert_to_tensor(self._program.model.optimizer.learning_rate).detach())
+        rate: Any = keras.ops.convert_to_tensor(self._program.model.optimizer.learning_rate)
+        return float(rate.detach())
 
     # ------------------------------------------------------------------ traced
 

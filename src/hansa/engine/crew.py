@@ -16,7 +16,8 @@ from hansa.secure_sum.tree import unusable, weighted_sum
 from hansa.train.cohort import CohortTrainer
 from hansa.types import Array, Delta, Examples, FloatVector, LocalTask, Memory, Metrics, Reply, Start
 
-CALLS = 24  # into about so many programs a cohort is cut, so that workers end at about the same time
+CALLS = 16  # into about so many programs a cohort is cut, so that workers end at about the same time
+MOST_CLIENTS = 32  # in one program
 CALL_BYTES = 8 << 20  # of float64 sums that one program may hold
 
 
@@ -65,15 +66,31 @@ class Crew:
     trainer: CohortTrainer
 
     def add(
-        self, worker: int, names: Sequence[str], start: Start, memories: Mapping[str, Memory], *, leaf: int
+        self,
+        worker: int,
+        names: Sequence[str],
+        start: Start,
+        memories: Mapping[str, Memory],
+        *,
+        leaf: int,
+        room: int,
     ) -> Part:
-        """Train clients, and add the changes of the weights up in leaves of so many (`Plan.adds_changes`)."""
+        """Train clients, and add the changes of the weights up (`Plan.adds_changes`).
+
+        Args:
+            worker: Number of the worker.
+            names: The clients.
+            start: What the server sent.
+            memories: What clients remember.
+            leaf: How many clients, one after another, are one sum; the last may have fewer.
+            room: How many clients the round's calls have at most.
+        """
         plan, part = self.plan, Part()
         with part.timed("gather"):
             tasks = [self._begin(name, start, memories) for name in names]
             weights = [client.weight_in_mean(plan, len(self.sites[name].data.train)) for name in names]
         with part.timed("train"), client.naming(", ".join(names), start.round):
-            sums, metrics = self.trainer.add(worker, names, tasks, weights, leaf=leaf)
+            sums, metrics = self.trainer.add(worker, names, tasks, weights, leaf=leaf, room=room)
         for number, vector in enumerate(sums):
             inside = range(number * leaf, min((number + 1) * leaf, len(names)))
             if any(count_bad(array.reshape(-1)) for array in vector):
@@ -166,6 +183,6 @@ def leaves_by_call(cohort: int, leaf: int, size: int) -> list[range]:
         [[0], [1], [2]]
     """
     leaves = -(-cohort // leaf)
-    most = min(max(1, leaves // CALLS), max(1, CALL_BYTES // (8 * size)))
-    many = 1 << (most.bit_length() - 1)  # a power of two, so that there are few programs
+    many = min(max(1, leaves // CALLS), max(1, CALL_BYTES // (8 * size)), max(1, MOST_CLIENTS // leaf))
+    many = 1 << (many.bit_length() - 1)  # a power of two, so that there are few programs
     return [range(first, min(first + many, leaves)) for first in range(0, leaves, many)]

@@ -21,6 +21,7 @@ from hansa.errors import ConfigurationError
 from hansa.plan import PERSONAL, Plan
 from hansa.rng import Seeds
 from hansa.round import first_state
+from hansa.secure_sum.tree import leaf_size
 from hansa.train.cohort import CohortTrainer, cores
 from hansa.train.keras_learner import KerasLearner
 from hansa.train.learner import Learner
@@ -250,7 +251,8 @@ class RayEngine:
             calls = leaves_by_call(count, leaf, self._plan.layout.size)
             spans = [range(call.start * leaf, min(call.stop * leaf, count)) for call in calls]
             leaves = {call.start * leaf: call for call in calls}
-            units = [self._unit("add", ask, span, leaf=leaf) for span in spans]
+            room = leaf * max(map(len, calls), default=1)
+            units = [self._unit("add", ask, span, leaf=leaf, room=room) for span in spans]
         else:
             leaves = {}
             units = [self._unit("send", ask, span) for span in _spans(count, 4 * self._plan.update_size)]
@@ -273,7 +275,7 @@ class RayEngine:
         number, payload = self._asked, self._ray.put(ask.payload)
         self._fleet.run(units, lambda actor, unit: actor.work.remote(unit, number, payload), take)
 
-    def _unit(self, work: Any, ask: Ask, span: range, leaf: int = 1) -> Unit:
+    def _unit(self, work: Any, ask: Ask, span: range, leaf: int = 1, room: int = 1) -> Unit:
         names = ask.clients[span.start : span.stop]
         measured = self._validating if work == "evaluate" else self._held_at
         return Unit(
@@ -285,6 +287,7 @@ class RayEngine:
             held_out=tuple(self._held_at[name] if name in measured else None for name in names),
             memories=self._memories(work, names),
             leaf=leaf,
+            room=room,
         )
 
     def _memories(self, work: str, names: Sequence[str]) -> dict[str, Memory]:
@@ -303,9 +306,16 @@ def _strategy(
     state = first_state(plan)
     start = Start(round=0, weights=state.weights, extra=plan.algorithm.broadcast(state))
     sample = client.begin(plan, site, start=start, memory={}, seeds=seeds)
-    rows = {name: site.data.train.whole()}
+    size = len(plan.cohort.draw(plan.clients, 0, seeds)) or 1
+    leaf = leaf_size(size)
     trainer = CohortTrainer(
-        learner, rows, sample=sample, class_weight=plan.class_weight, workers=1, strategy=given
+        learner,
+        {name: site.data.train.whole()},
+        sample=sample,
+        class_weight=plan.class_weight,
+        workers=1,
+        strategy=given,
+        room=len(leaves_by_call(size, leaf, plan.layout.size)[0]) * leaf if plan.adds_changes else 1,
     )
     return trainer.strategy, trainer.adds
 

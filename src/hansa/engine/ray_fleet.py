@@ -18,6 +18,7 @@ START_S = 180.0
 """How long to wait for the first worker, and for another one once all are lost."""
 DEPTH = 2  # units that a worker has in hand, so that it need not wait for the driver
 LOSSES = 4  # so many workers may die of one and the same unit
+PATIENCE_S = 3.0  # with this pause three have failed, and a run does not begin
 PAUSE_S = 30.0  # at most so long between attempts to start a worker that does not come up
 
 
@@ -209,7 +210,8 @@ class Fleet:
                     "of Python, Ray and Hansa."
                 )
                 fault.__cause__ = error
-                self._fail(actor, fault, strict=strict and not isinstance(error, self._lost))
+                often = self._pause >= PATIENCE_S or not isinstance(error, self._lost)
+                self._fail(actor, fault, strict=strict and often)
             except Exception as error:
                 self._fail(actor, error, strict=strict)
 

@@ -22,7 +22,7 @@ from hansa.train.keras_learner import KerasLearner
 from hansa.types import Examples
 
 KERAS_SETTINGS = ("floatx", "epsilon", "image_data_format")
-ENVIRONMENT = ("JAX_", "XLA_", "TF_")
+ENVIRONMENT = ("JAX_", "XLA_", "TF_", "NPROC")
 """Beginnings of the environment variables that workers are given: they may decide what is computed."""
 
 
@@ -77,7 +77,8 @@ def environment() -> dict[str, str]:
     own = [path for path in sys.path if not path.startswith((sys.prefix, sys.base_prefix))]
     found = os.pathsep.join(str(Path(path).resolve()) for path in own if Path(path).is_dir())
     # Modules beside the script are found on this machine, and where file systems are shared.
-    return {**chosen, "KERAS_BACKEND": bridge.choose_backend(), "PYTHONPATH": found}
+    # NPROC is XLA's number of threads: two workers with two threads each took half as long again.
+    return {"NPROC": "1", **chosen, "KERAS_BACKEND": bridge.choose_backend(), "PYTHONPATH": found}
 
 
 def versions() -> dict[str, str]:

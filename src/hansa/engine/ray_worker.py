@@ -28,7 +28,7 @@ from hansa.train.keras_learner import KerasLearner
 from hansa.train.population import Population
 from hansa.types import Batches, ClientData, Examples, LocalTask, Memory, Reply, Start, View, map_arrays
 
-KEPT = 8  # blocks of rows that a worker keeps at hand
+KEPT = 32  # blocks of rows (at most 256 MiB) that a worker keeps at hand
 ROOM = 4  # a program is used again for so many times fewer rows than it was compiled for
 
 
@@ -45,6 +45,7 @@ class Unit:
         held_out: Where the rows to measure each on are, or None.
         memories: What the clients remember.
         leaf: Clients in a leaf of the sum.
+        room: How many clients the round's units have at most.
     """
 
     work: Literal["add", "send", "evaluate"]
@@ -55,6 +56,7 @@ class Unit:
     held_out: tuple[Place | None, ...]
     memories: Mapping[str, Memory]
     leaf: int = 1
+    room: int = 1
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class Worker:
         if unit.work == "evaluate":
             return {name: crew.evaluate(0, name, payload, memories.get(name, {})) for name in unit.names}
         if unit.work == "add":
-            part = crew.add(0, unit.names, payload, memories, leaf=unit.leaf)
+            part = crew.add(0, unit.names, payload, memories, leaf=unit.leaf, room=unit.room)
         else:
             part = Part()
             for name in unit.names:

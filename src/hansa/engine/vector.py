@@ -16,6 +16,7 @@ from hansa.errors import ConfigurationError
 from hansa.plan import Plan
 from hansa.rng import Seeds
 from hansa.round import first_state
+from hansa.secure_sum.tree import leaf_size
 from hansa.train.cohort import CohortTrainer
 from hansa.train.keras_learner import KerasLearner
 from hansa.train.learner import Learner
@@ -113,6 +114,8 @@ class VectorEngine:
         state = first_state(plan)
         start = Start(round=0, weights=state.weights, extra=plan.algorithm.broadcast(state))
         sample = client.begin(plan, next(iter(sites.values())), start=start, memory={}, seeds=seeds)
+        size = len(plan.cohort.draw(plan.clients, 0, seeds)) or 1
+        leaf = leaf_size(size)
         trainer = CohortTrainer(
             learner,
             {name: site.data.train for name, site in sites.items()},
@@ -120,6 +123,7 @@ class VectorEngine:
             class_weight=plan.class_weight,
             workers=workers,
             strategy=strategy,
+            room=len(leaves_by_call(size, leaf, plan.layout.size)[0]) * leaf if plan.adds_changes else 1,
         )
         self._crew = Crew(plan=plan, sites=sites, seeds=seeds, trainer=trainer)
         self._pool = ThreadPoolExecutor(trainer.workers, thread_name_prefix="hansa")
@@ -169,18 +173,18 @@ class VectorEngine:
         self._staged = cohort.learned
         if ask.reduce == "sum" and self._crew.trainer.adds and self._plan.adds_changes:
             calls = leaves_by_call(len(ask.clients), cohort.total.leaf, self._plan.layout.size)
-            self._share(calls, lambda worker, leaves: self._add(worker, leaves, cohort))
+            self._share(calls, lambda worker, leaves: self._add(worker, leaves, cohort, len(calls[0])))
         else:
             positions = range(len(ask.clients))
             self._share(positions, lambda worker, position: self._send(worker, position, cohort))
         return cohort.answer()
 
-    def _add(self, worker: int, leaves: range, cohort: Cohort) -> None:
-        """Train the clients of a few leaves and add each leaf's sum to the total."""
+    def _add(self, worker: int, leaves: range, cohort: Cohort, most: int) -> None:
+        """Train the clients of a few leaves, at most so many, and add each leaf's sum to the total."""
         ask, leaf = cohort.ask, cohort.total.leaf
         first = leaves.start * leaf
         names = ask.clients[first : leaves.stop * leaf]
-        part = self._crew.add(worker, names, ask.payload, self.memories, leaf=leaf)
+        part = self._crew.add(worker, names, ask.payload, self.memories, leaf=leaf, room=most * leaf)
         with self._lock:
             cohort.take(part, first=first, leaves=leaves)
 

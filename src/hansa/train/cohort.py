@@ -35,6 +35,7 @@ class CohortTrainer:
         class_weight: Mapping[int, float] | None = None,
         workers: int | None = None,
         strategy: str | None = None,
+        room: int = 1,
     ) -> None:
         """Put the rows on the device and choose the strategy.
 
@@ -45,6 +46,7 @@ class CohortTrainer:
             class_weight: Weight by class in the clients' loss.
             workers: Number of workers; None takes one for each core.
             strategy: The strategy, or None to choose one.
+            room: How many clients a call of `add` will have; so many are measured together.
 
         Raises:
             UnknownNameError: If the backend has no such strategy.
@@ -61,7 +63,7 @@ class CohortTrainer:
         make = lambda name, like=None: trainer(programs[0], people.rows, strategy=name, like=like)  # noqa: E731
         mine = sample.batches.of(people.index[next(iter(rows))])
         candidates = trainer.candidates(programs[0]) if strategy is None else (strategy,)
-        first, self.strategy = choose(make, candidates, learner, sample, mine)
+        first, self.strategy = choose(make, candidates, learner, sample, mine, room=room)
         self._trainers = [first] + [
             trainer(program, people.rows, strategy=self.strategy, like=first) for program in programs[1:]
         ]
@@ -71,10 +73,7 @@ class CohortTrainer:
     def place(self, people: Population) -> None:
         """Train on these rows from now on; compiled programs are kept."""
         self._index = people.index
-        self._trainers = [
-            type(trainer)(program, people.rows, strategy=self.strategy, like=trainer)
-            for trainer, program in zip(self._trainers, self._programs, strict=True)
-        ]
+        self._trainers = [trainer.on(people.rows) for trainer in self._trainers]
 
     @property
     def compilations(self) -> int:
@@ -100,6 +99,7 @@ class CohortTrainer:
         weights: Sequence[float],
         *,
         leaf: int,
+        room: int,
     ) -> tuple[list[list[Array]], list[Metrics]]:
         """Do the local work of several clients that start from the same weights, and add the changes up.
 
@@ -109,13 +109,14 @@ class CohortTrainer:
             tasks: What each does.
             weights: Weight of each in its sum.
             leaf: How many clients, one after another, are one sum; the last may have fewer.
+            room: How many clients a call of the round has at most.
 
         Returns:
             For each leaf ``Σ weight · change``, float64, as arrays in the layout's order, valid until the
             worker's next call and not finite where a change is not; and each client's metrics.
         """
         here = [_placed(task, self._index[name]) for name, task in zip(names, tasks, strict=True)]
-        return self._trainers[worker].add(self._start(tasks[0]), here, weights, leaf)
+        return self._trainers[worker].add(self._start(tasks[0]), here, weights, leaf=leaf, room=room)
 
     def evaluate(self, worker: int, weights: FloatVector, examples: Examples, batch_size: int) -> Metrics:
         """Return loss and metrics of these weights on these rows."""
