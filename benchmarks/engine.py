@@ -4,9 +4,9 @@
     python benchmarks/engine.py --quick      # the main figures, within two minutes
     python benchmarks/engine.py --save       # keep the figures in benchmarks/results/
 
-Every contestant is a process of its own (`engine_work.py`, which says what the works A, B, C and the floors
-are). They do their rounds in turn, so that a slow minute of the machine is a slow minute for all; what is
-reported are medians and ratios. The last line printed is one JSON object: ratios by backend (JAX: A and B over
+Every contestant is a process of its own (`engine_work.py`, which says what works A, B, C and the floors are).
+They do their rounds in turn, so that a slow minute of the machine is a slow minute for all; what is reported
+are medians and ratios. The last line printed is one JSON object: ratios by backend (JAX: A and B over
 the loop on both cores, C over one compiled step a call; TensorFlow: over Hansa on JAX; PyTorch: over a bare
 PyTorch loop), median seconds a round, floors, and peak memory.
 """

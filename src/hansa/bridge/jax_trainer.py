@@ -22,7 +22,7 @@ from hansa.bridge.jax_loops import ALL_FULL, MASKED, Key, Loops, placed, plus
 from hansa.bridge.jax_program import Program
 from hansa.bridge.padding import padded_size
 from hansa.cache import cache_folder
-from hansa.errors import HansaError
+from hansa.errors import HansaError, UnknownNameError
 from hansa.types import Array, Batches, Examples, LocalTask, Metrics
 
 CHUNK = 4
@@ -64,7 +64,12 @@ class Trainer:
             population: The training rows of all clients.
             strategy: One of ``strategies``.
             like: Another trainer whose compiled programs this one shares, and its rows if they are the same.
+
+        Raises:
+            UnknownNameError: If there is no such strategy.
         """
+        if strategy not in self.strategies:
+            raise UnknownNameError("strategy", strategy, self.strategies)
         _keep_programs()
         self.strategy = strategy
         self._program, self._loops = program, Loops(program)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hansa import bridge
-from hansa.errors import ConfigurationError, UnknownNameError
+from hansa.errors import ConfigurationError
 from hansa.train.keras_learner import KerasLearner
 from hansa.train.population import Population, population
 from hansa.train.strategy import choose
@@ -56,8 +56,6 @@ class CohortTrainer:
         self._layout = learner.layout()
         self._arrays: tuple[Any, list[Array]] = (None, [])
         trainer = bridge.load_trainer()
-        if strategy is not None and strategy not in trainer.strategies:
-            raise UnknownNameError("strategy", strategy, trainer.strategies)
         programs = _programs(learner, cores() if workers is None else workers, trainer.shares_model)
         self.workers = len(programs)
         make = lambda name, like=None: trainer(programs[0], people.rows, strategy=name, like=like)  # noqa: E731
