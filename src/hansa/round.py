@@ -71,7 +71,9 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         mean = _mean(plan, state, answer)
         # Update the global model. An overflow is told below, with a remedy.
         with np.errstate(all="ignore"):
-            norm = float(np.linalg.norm(mean[: plan.shared.size]))
+            change = mean[: plan.shared.size]
+            # Not np.linalg.norm: BLAS threads would spin on, and take a core from the next round's clients.
+            norm = float(np.sqrt(np.einsum("i,i->", change, change)))
             new = _update(plan, state, mean, share=len(answer.replies) / len(plan.clients))
         if not np.isfinite(new.weights).all():
             raise RoundError(

@@ -96,7 +96,7 @@ class Loops:
         return self.end(key, carry, settings[2])
 
     def leaves(self, key: Key, sums: Any, shared: Any, inputs: Any, clients: Any) -> Any:
-        """Train one client after another, leaf by leaf, and add its change to its leaf."""
+        """Train one client after another, leaf by leaf, and add its change to its leaf: for large models."""
         (initials, rate, start), (firsts, seeds, factors, ends) = shared, clients
 
         def client(g: Any, carry: Any) -> Any:
@@ -114,6 +114,23 @@ class Loops:
 
         results = jnp.zeros((len(seeds), len(self._program.result_names)), "float32")
         return jax.lax.fori_loop(0, len(ends) - 1, leaf, (sums, results))
+
+    def in_turn(self, key: Key, shared: Any, inputs: Any, clients: Any) -> Any:
+        """Train one client after another, then add the changes: for models whose weights fit a few times."""
+        (initials, rate, start), (firsts, seeds, factors, ends) = shared, clients
+
+        def client(g: Any, carry: Any) -> Any:
+            afters, results = carry
+            settings, span = (seeds[g], rate, start, []), (firsts[g], firsts[g + 1])
+            after, _, result = self.local(key, initials, settings, inputs, span)
+            return placed(afters, after, g), results.at[g].set(result)
+
+        with jax.enable_x64(False):
+            most = len(seeds)
+            afters = [jnp.zeros((most, *shape), "float32") for shape in self._shapes]
+            results = jnp.zeros((most, len(self._program.result_names)), "float32")
+            afters, results = jax.lax.fori_loop(jnp.int32(0), ends[-1], client, (afters, results))
+        return self.combined(afters, start, factors, ends), results
 
     def side_by_side(self, key: Key, even: bool, shared: Any, inputs: Any, clients: Any) -> Any:
         """Train the clients side by side, then add the changes one after another.
@@ -143,17 +160,20 @@ class Loops:
             carry = jax.lax.fori_loop(0, lengths.max(), step, jax.vmap(begin)(seeds))
             afters, _, results = jax.vmap(lambda c: self.end(key, c, start))(carry)
 
+        return self.combined(afters, start, factors, ends), results
+
+    def combined(self, afters: list[Any], start: list[Any], factors: Any, ends: Any) -> list[Any]:
+        """Return the sums of all leaves from the clients' weights, in one pass over them."""
+
         def summed(after: Any, before: Any, number: int) -> Any:
-            """Return the sum of a leaf, in one pass over the clients' weights."""
             total = jnp.zeros(before.shape, "float64")
-            for g in range(len(seeds)):
+            for g in range(len(factors)):
                 inside = (ends[number] <= g) & (g < ends[number + 1])
                 total += jnp.where(inside, (after[g] - before).astype("float64") * factors[g], 0.0)
             return total
 
         pairs = zip(afters, start, strict=True)
-        leaves = range(len(ends) - 1)
-        return [jnp.stack([summed(a, s, n) for n in leaves]) for a, s in pairs], results
+        return [jnp.stack([summed(a, s, n) for n in range(len(ends) - 1)]) for a, s in pairs]
 
     def nothing(self) -> list[Any]:
         """Return an empty leaf's sum."""

@@ -28,6 +28,7 @@ from hansa.types import Array, Batches, Examples, LocalTask, Metrics
 CHUNK = 4
 SMALL = 100_000  # weights; up to here clients may gain from being trained side by side
 HELD_BYTES = 64 << 20  # of minibatches that are laid out at once
+_HELD_WEIGHTS = 8 << 20  # bytes
 _MOST_BUFFERS = 16
 _ALIGNED = 64  # bytes; what JAX takes over without a copy
 
@@ -79,7 +80,8 @@ class Trainer:
         self._row_bytes = sum(a[:1].nbytes for a in jax.tree.leaves(self._data))
         self._programs: dict[Any, Any] = {} if like is None else like._programs
         self._lock = threading.Lock() if like is None else like._lock
-        self._sums: dict[int, list[Any]] = {}
+        self._size = sum(int(np.prod(v.shape)) for v in program.weights)
+        self._sums: dict[int, Any] = {}
         self._buffers: dict[Any, tuple[Array, Any]] = {}
         self._start: tuple[Any, list[Any]] = (None, [])
 
@@ -142,18 +144,16 @@ class Trainer:
         self._check(tasks[0])
         start = self._device_start(arrays)
         leaves, count = -(-len(tasks) // leaf), -(-room // leaf)
-        sums = self._sums.pop(count, None) or self._call(
-            ("sums", count), partial(self._empty, count), wide=True
-        )
         ends = np.minimum(np.arange(count + 1) * leaf, len(tasks)).astype(np.int32)
         steps = sum(len(task.batches) for task in tasks)
         fits = steps * tasks[0].batch_size * self._row_bytes <= HELD_BYTES or not _on_cpu()
         fused = self.strategy in ("loop", "vmap") and self._program.pads_training and fits
+        sums = None if fused and not self._large(room) else self._held(count)
         if fused:
             sums, results = self._fused(start, tasks, weights, ends, sums, room)
         else:
             sums, results = self._one_by_one(start, tasks, weights, ends, sums)
-        self._sums[count] = sums
+        self._sums = {count: sums}
         rows = np.asarray(results)[: len(tasks)].tolist()
         metrics: list[Metrics] = [dict(zip(self._program.result_names, row, strict=True)) for row in rows]
         host = [np.asarray(s) for s in sums]
@@ -231,9 +231,11 @@ class Trainer:
         rate = _rate(tasks[0])
         given = ((self._program.initials, rate, start), inputs, (firsts, seeds, factors, ends))
         name = (self.strategy, len(ends), room, _bucket(steps), rate is None, *key)
-        if looped:
+        if looped and self._large(room):
             run = partial(self._loops.leaves, key)
             return self._call(name, run, sums, *given, gives=(0,), wide=True)
+        if looped:
+            return self._call(name, partial(self._loops.in_turn, key), *given, wide=True)
         even = bool((np.diff(firsts) == steps).all())
         return self._call((*name, even), partial(self._loops.side_by_side, key, even), *given, wide=True)
 
@@ -251,6 +253,15 @@ class Trainer:
             start = [jnp.array(a) for a in arrays]
             self._start = (arrays, start)
         return start
+
+    def _large(self, clients: int) -> bool:
+        """Whether the weights of so many clients are too much to be held at once."""
+        return clients * self._size * 4 > _HELD_WEIGHTS
+
+    def _held(self, count: int) -> list[Any]:
+        """Return memory for so many leaves' sums: that of the last call, which nobody reads any more."""
+        held = self._sums.pop(count, None)
+        return held or self._call(("sums", count), partial(self._empty, count), wide=True)
 
     def _empty(self, count: int) -> list[Any]:
         return [jnp.zeros((count, *s.shape), "float64") for s in self._loops.nothing()]
