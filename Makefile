@@ -20,7 +20,7 @@ demo: $(VENV)/.base  ## train the four hospitals: logistic regression, then a sm
 	@$(BIN)/hansa run heart-disease --model mlp
 
 test: $(VENV)/.test  ## all tests: on JAX, then what depends on the backend on TensorFlow and PyTorch
-	KERAS_BACKEND=jax $(PYTEST) -n $(JOBS) -m "not slow"
+	KERAS_BACKEND=jax $(PYTEST) -n $(JOBS) --dist loadgroup -m "not slow"
 	KERAS_BACKEND=tensorflow $(PYTEST) -m "backends and not slow" tests
 	@if $(BIN)/python -c 'import torch' 2>/dev/null; then \
 		echo "KERAS_BACKEND=torch pytest -m backends"; \
@@ -28,7 +28,7 @@ test: $(VENV)/.test  ## all tests: on JAX, then what depends on the backend on T
 	else echo "PyTorch is not installed: its tests were not run (pip install torch in $(VENV))"; fi
 
 test-fast: $(VENV)/.test  ## the tests on JAX only, without those that need the network
-	KERAS_BACKEND=jax $(PYTEST) -n $(JOBS) -m "not slow and not network" $(ARGS)
+	KERAS_BACKEND=jax $(PYTEST) -n $(JOBS) --dist loadgroup -m "not slow and not network" $(ARGS)
 
 test-slow: $(VENV)/.test  ## the long tests
 	KERAS_BACKEND=jax $(PYTEST) -m slow

@@ -44,6 +44,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     return found
 
 
+@pytest.mark.xdist_group("histories")  # one process runs the script on each backend
 @pytest.mark.skipif(not OTHERS, reason="only JAX is installed")
 @pytest.mark.parametrize("name", RUNS)
 def test_histories_are_the_same_on_every_backend(outcomes, name):

@@ -23,6 +23,7 @@ SIZES = (23, 40, 9, 31, 8, 16)
 WIDTH = 5
 SPLIT = hansa.data.Split(train=0.75, validation=0.25)
 STRATEGIES = load_trainer().strategies
+ANY_MODEL = {"jax": "loop", "tensorflow": "graph", "torch": "eager"}[keras.config.backend()]
 
 
 def people(sizes=SIZES, *, split=SPLIT, weighted=False, shape=(WIDTH,)) -> list[Any]:
@@ -149,7 +150,7 @@ def test_the_result_does_not_depend_on_the_number_of_workers(body, cohort):
         fed = hansa.Federation(
             model(*body), clients, algorithm=hansa.FedAvg(batch_size=4), cohort=cohort, seed=1
         )
-        hashes.add(run(fed, Vector(workers=workers, strategy=STRATEGIES[0])).model_hash)
+        hashes.add(run(fed, Vector(workers=workers, strategy=ANY_MODEL)).model_hash)
     assert len(hashes) == 1
 
 
@@ -203,9 +204,8 @@ def test_a_run_goes_on_with_the_strategy_that_it_began_with(tmp_path, monkeypatc
     whole.fit(4, run=tmp_path / "whole")
     part = federation()
     part.fit(2, run=tmp_path / "part")
-    monkeypatch.setattr("hansa.train.cohort.choose", None)  # nothing is measured again
 
-    def known(make: Any, candidates: Any, *_: Any) -> Any:
+    def known(make: Any, candidates: Any, *_: Any, room: int) -> Any:
         assert len(candidates) == 1
         return make(candidates[0]), candidates[0]
 
@@ -245,14 +245,10 @@ def test_bad_declarations():
 
 
 def test_an_error_in_local_training_names_client_and_round():
-    def build() -> Any:
-        made = model(*SIMPLE)()
-        made.compute_loss = lambda *a, **k: 1 / 0
-        return made
-
     fed = hansa.Federation(model(*SIMPLE), people())
     fed.prepare()
     fed.learner.model.compute_loss = lambda *a, **k: 1 / 0  # type: ignore[attr-defined]
+    fed.learner.another = lambda: fed.learner  # type: ignore[attr-defined]
     with pytest.raises(ZeroDivisionError) as caught:
-        run(fed, Vector(workers=2, strategy=STRATEGIES[0]))
+        run(fed, Vector(workers=2, strategy=ANY_MODEL))
     assert any("trained in round 0" in note for note in caught.value.__notes__)

@@ -237,6 +237,7 @@ class Federation:
         localised = self.prepare()
         if rows is not None:
             check_validation(rows, self.learner, localised.cards)
+        hooks = Callbacks(check_callbacks(callbacks), learner=self.learner, plan=plan, rounds=rounds)
         engine = self.engine.start(
             plan,
             localised.sites,
@@ -245,23 +246,26 @@ class Federation:
             server=rows,
             known=engine_of(folder) if resume and folder is not None else {},
         )
-        hooks = Callbacks(check_callbacks(callbacks), learner=self.learner, plan=plan, rounds=rounds)
         self._plan, self._engine, self._times = plan, engine, [now()]
         self._outcome = outcome = Outcome(state=first_state(plan))
         self.records = outcome.records
         self.run_folder = folder
         store = None
-        if folder is not None:
-            store = open_run(
-                folder,
-                self.describe(plan, rows),
-                resume=resume,
-                texts=keep or {},
-                cards=plan.cards,
-                model=model_summary(self.learner, plan),
-                preprocessing=localised.preprocessing,
-                engine=self._engine_told(),
-            )
+        try:
+            if folder is not None:
+                store = open_run(
+                    folder,
+                    self.describe(plan, rows),
+                    resume=resume,
+                    texts=keep or {},
+                    cards=plan.cards,
+                    model=model_summary(self.learner, plan),
+                    preprocessing=localised.preprocessing,
+                    engine=self._engine_told(),
+                )
+        except BaseException:
+            engine.close()
+            raise
         try:
             past = () if store is None else recover(store, outcome, engine, looks=hooks.looks)
             if progress is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import hashlib
 import itertools
@@ -86,8 +87,11 @@ class Trainer:
         self._start: tuple[Any, list[Any]] = (None, [])
 
     def on(self, population: Examples) -> Trainer:
-        """Return a trainer like this one with other rows; compiled programs are shared."""
-        return Trainer(self._program, population, strategy=self.strategy, like=self)
+        """Return this trainer with other rows, which takes its place: programs and memory are shared."""
+        other = copy.copy(self)
+        other._population, other._data = population, _data(population)
+        other._row_bytes = sum(a[:1].nbytes for a in jax.tree.leaves(other._data))
+        return other
 
     @classmethod
     def candidates(cls, program: Program) -> tuple[str, ...]:
