@@ -23,7 +23,9 @@ SIZES = (23, 40, 9, 31, 8, 16)
 WIDTH = 5
 SPLIT = hansa.data.Split(train=0.75, validation=0.25)
 STRATEGIES = load_trainer().strategies
+# What takes any model, and what compiles quickly.
 ANY_MODEL = {"jax": "loop", "tensorflow": "graph", "torch": "eager"}[keras.config.backend()]
+QUICK = {"jax": "loop", "tensorflow": "graph", "torch": "traced"}[keras.config.backend()]
 
 
 def people(sizes=SIZES, *, split=SPLIT, weighted=False, shape=(WIDTH,)) -> list[Any]:
@@ -91,7 +93,7 @@ def test_every_algorithm(name):
     body = NORMALIZED if name == "fedbn" else SIMPLE
     algorithm = ALGORITHMS[name](batch_size=8)
     fed = hansa.Federation(model(*body), people(weighted=True), algorithm=algorithm, cohort=4, seed=3)
-    check(fed, Vector(workers=2, strategy=STRATEGIES[0]))
+    check(fed, Vector(workers=2, strategy=QUICK))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -189,9 +191,9 @@ def test_a_client_whose_update_is_not_finite_is_left_out(algorithm):
         return made
 
     fed = hansa.Federation(build, clients, algorithm=algorithm)
-    plan, start = engines(fed, Vector(workers=2))
+    plan, start = engines(fed, Vector(workers=2, strategy=QUICK))
     check_engine(start, lambda: start(Local()), plan, fed.seeds, rounds=2)
-    fed = run(fed, Vector(workers=2))
+    fed = run(fed, Vector(workers=2, strategy=QUICK))
     assert list(fed.records[0].dropped) == ["c2"]
     assert "NaN or infinite" in fed.records[0].dropped["c2"]
 
