@@ -30,8 +30,11 @@ test: $(VENV)/.test  ## all tests: on JAX, then what depends on the backend on T
 test-fast: $(VENV)/.test  ## the tests on JAX only, without those that need the network
 	KERAS_BACKEND=jax $(PYTEST) -n $(JOBS) --dist loadgroup -m "not slow and not network" $(ARGS)
 
-test-slow: $(VENV)/.test  ## the long tests
+test-slow: $(VENV)/.test  ## the long tests, on each backend that is installed
 	KERAS_BACKEND=jax $(PYTEST) -m slow
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "backends and slow" tests
+	@if $(BIN)/python -c 'import torch' 2>/dev/null; then \
+		KERAS_BACKEND=torch $(PYTEST) -m "backends and slow" tests; fi
 
 check: $(VENV)/.check  ## lint, format, types, layers
 	$(BIN)/ruff check .
