@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from hansa.client import Site
+from hansa.errors import ConfigurationError
 from hansa.plan import Plan
 from hansa.rng import Seeds
 from hansa.train.learner import Learner
@@ -75,6 +76,13 @@ class Declared(abc.ABC):
             server: The server's validation rows, or None.
             known: What `Engine.describe` returned when the run began, where it is gone on with; else empty.
         """
+
+
+def check_workers(workers: Any) -> None:
+    """Raise `ConfigurationError` unless this is a number of workers, or None."""
+    whole = isinstance(workers, int) and not isinstance(workers, bool)
+    if workers is not None and (not whole or workers < 1):
+        raise ConfigurationError(f"workers must be a whole number of 1 or more, got {workers!r}.")
 
 
 def told(facts: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from hansa import bridge, client
 from hansa.engine.cohort import Cohort
 from hansa.engine.crew import CALL_BYTES, CALLS, Part, leaves_by_call
-from hansa.engine.engine import Declared
+from hansa.engine.engine import Declared, check_workers
 from hansa.engine.ray_fleet import Fleet
 from hansa.engine.ray_rows import Place, pack
 from hansa.engine.ray_session import SESSION, load_ray
@@ -57,9 +57,7 @@ class RayCluster(Declared):
     strategy: str | None = None
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.workers, int) and not isinstance(self.workers, bool)
-        if self.workers is not None and (not whole or self.workers < 1):
-            raise ConfigurationError(f"workers must be a whole number of 1 or more, got {self.workers!r}.")
+        check_workers(self.workers)
         if self.address is not None and (not isinstance(self.address, str) or not self.address):
             raise ConfigurationError(f"address must be 'auto' or 'host:port', got {self.address!r}.")
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, final
 from hansa import client
 from hansa.engine.cohort import Cohort
 from hansa.engine.crew import Crew, leaves_by_call
-from hansa.engine.engine import Declared
+from hansa.engine.engine import Declared, check_workers
 from hansa.errors import ConfigurationError
 from hansa.plan import Plan
 from hansa.rng import Seeds
@@ -41,9 +41,7 @@ class Vector(Declared):
     strategy: str | None = None
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.workers, int) and not isinstance(self.workers, bool)
-        if self.workers is not None and (not whole or self.workers < 1):
-            raise ConfigurationError(f"workers must be a whole number of 1 or more, got {self.workers!r}.")
+        check_workers(self.workers)
 
     def start(
         self,
