@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -24,7 +25,10 @@ def plain(data: ReportData):
 
 
 @pytest.fixture
-def fitted(tmp_path):
+def fitted(tmp_path, monkeypatch):
+    ticks = itertools.count()  # each look at the clock gives another time
+    for place in ("federation", "keeping"):
+        monkeypatch.setattr(f"hansa.api.{place}.now", lambda: f"2026-01-01T00:00:{next(ticks):02}+00:00")
     x = np.random.default_rng(0).normal(size=(40, 2)).astype("float32")
     split = hansa.data.Split(train=0.5, test=0.5)
     clients = hansa.data.iid(x, (x[:, 0] > 0).astype("int64"), clients=2, split=split, names=["z", "a"])

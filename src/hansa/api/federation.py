@@ -262,6 +262,7 @@ class Federation:
                     model=model_summary(self.learner, plan),
                     preprocessing=localised.preprocessing,
                     engine=self._engine_told(),
+                    time=self._times[0],
                 )
         except BaseException:
             engine.close()

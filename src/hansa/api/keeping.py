@@ -36,10 +36,11 @@ def open_run(
     model: Mapping[str, Any],
     preprocessing: Sequence[Mapping[str, Any]],
     engine: Mapping[str, str],
+    time: str,
 ) -> Run:
     """Create a run's folder, or open it to go on, and keep what its report needs.
 
-    The engine is told beside versions and machine.
+    The engine is told beside versions and machine; ``time`` is when the run began, ISO 8601.
 
     Raises:
         RunError: If it cannot be written or read, or its configuration is another.
@@ -53,7 +54,7 @@ def open_run(
         write_texts(store.folder, {**texts, PREPROCESSING: json.dumps(steps, indent=1) + "\n"})
         around = {**environment(), **engine}
         write_facts(store.folder, cards=cards, environment=around, model=model)
-        store.note("resumed" if resume else "started", {"environment": around, "time": now()})
+        store.note("resumed" if resume else "started", {"environment": around, "time": time})
     except BaseException:
         store.close()
         raise
