@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import struct
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +55,7 @@ class Seeds:
         generator = _REUSED.__dict__.get("generator")
         if generator is None:
             generator = _REUSED.generator = np.random.Generator(np.random.Philox(0))
-        key = np.frombuffer(self._digest(labels)[:16], dtype=np.uint64)
+        key = _KEY.unpack_from(self._digest(labels))
         generator.bit_generator.state = {**_FRESH, "state": {"counter": _ZEROS, "key": key}}
         return generator.permutation(size)
 
@@ -70,7 +71,8 @@ class Seeds:
 
 
 _REUSED = threading.local()
-_ZEROS = np.zeros(4, np.uint64)
+_KEY = struct.Struct("=QQ")
+_ZEROS = (0, 0, 0, 0)
 _FRESH = {"bit_generator": "Philox", "buffer": _ZEROS, "buffer_pos": 4, "has_uint32": 0, "uinteger": 0}
 
 

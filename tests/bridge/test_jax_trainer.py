@@ -18,7 +18,7 @@ from hansa.train.strategy import choose
 if keras.config.backend() != "jax":
     pytest.skip("the trainer is JAX's", allow_module_level=True)
 
-from hansa.bridge import jax_trainer
+from hansa.bridge import jax_device, jax_trainer
 
 CASES = all_cases()
 STRATEGIES = jax_trainer.Trainer.strategies
@@ -86,7 +86,8 @@ def test_what_does_not_fit_is_laid_out_in_parts(name: str, strategy: str, monkey
 def test_rows_taken_on_the_device_are_the_same(monkeypatch: Any) -> None:
     expected = {name: Pair(CASES["sgd"], name) for name in STRATEGIES}
     results = {name: pair.found(pair.task(passes=2)) for name, pair in expected.items()}
-    monkeypatch.setattr(jax_trainer, "_on_cpu", lambda: False)
+    for module in (jax_trainer, jax_device):
+        monkeypatch.setattr(module, "on_cpu", lambda: False)
     for name in STRATEGIES:
         pair = Pair(CASES["sgd"], name)
         np.testing.assert_allclose(pair.found(pair.task(passes=2))[0], results[name][0], rtol=1e-5, atol=1e-6)
@@ -107,12 +108,12 @@ def test_the_fastest_strategy_is_chosen_once_and_kept(tmp_path: Any, monkeypatch
         return jax_trainer.Trainer(pair.program, pair.trainer._population, strategy=name, like=like)
 
     task = pair.task()
-    first = choose(make, ("loop", "step"), pair.learner, task, task.batches, room=1)[1]
+    first = choose(make, ("loop", "step"), pair.learner, task, task.batches, leaf=1, room=1)[1]
     assert made == ["loop", "step"]
-    assert choose(make, ("loop", "step"), pair.learner, task, task.batches, room=1)[1] == first
+    assert choose(make, ("loop", "step"), pair.learner, task, task.batches, leaf=1, room=1)[1] == first
     assert made == ["loop", "step", first]
     (tmp_path / "strategies.json").write_text("[no json")
-    choose(make, ("loop", "step"), pair.learner, task, task.batches, room=1)
+    choose(make, ("loop", "step"), pair.learner, task, task.batches, leaf=1, room=1)
     assert made[3:] == ["loop", "step"]
 
 

@@ -207,7 +207,7 @@ def test_a_run_goes_on_with_the_strategy_that_it_began_with(tmp_path, monkeypatc
     part = federation()
     part.fit(2, run=tmp_path / "part")
 
-    def known(make: Any, candidates: Any, *_: Any, room: int) -> Any:
+    def known(make: Any, candidates: Any, *_: Any, leaf: int, room: int) -> Any:
         assert len(candidates) == 1
         return make(candidates[0]), candidates[0]
 

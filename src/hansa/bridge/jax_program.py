@@ -11,6 +11,8 @@ import keras
 import numpy as np
 
 from hansa.bridge import model as bridge
+from hansa.bridge.jax_device import on_cpu
+from hansa.bridge.jax_pooling import pools, with_fast_pooling
 from hansa.bridge.padding import padded_size, pads
 from hansa.types import Array, Examples, LocalTask, Metrics
 
@@ -38,6 +40,7 @@ class Program:
         self.pads_training = pads(model, outputs, training=True)
         self.pads_evaluation = pads(model, outputs, training=False)
         self.weights = bridge.weight_variables(model)
+        self._pools = on_cpu() and pools(model)
         self._seeds = bridge.seed_variables(model)
         self._rate = bridge.learning_rate_variable(model.optimizer)
         self._variables = {
@@ -46,8 +49,13 @@ class Program:
             "optimizer": list(model.optimizer.variables),
             "metrics": list(model.metrics_variables),
         }
-        # Copies: Keras' own fit, which the user may call on the model, gives the variables' buffers away.
-        self.initials = {name: [jnp.array(v.value) for v in vs] for name, vs in self._variables.items()}
+        # What every client begins with, beside weights and seeds, which are given. These are copies: Keras'
+        # own fit, which the user may call on the model, gives the variables' buffers away.
+        given = {id(v) for v in (*self.weights, *self._seeds)}
+        self.initials = {
+            name: [None if id(v) in given else jnp.array(v.value) for v in vs]
+            for name, vs in self._variables.items()
+        }
         self.seed_dtypes = [str(v.dtype) for v in self._seeds]
         self.result_names = ("loss", *bridge.metric_tensors(model))
         self._begin = jax.jit(self.first_state)
@@ -185,7 +193,8 @@ class Program:
         def loss_of(trainable: list[Any]) -> Any:
             return self._forward(trainable, state, sums, batch, training=True, scale=scale)
 
-        return jax.value_and_grad(loss_of, has_aux=True)(state["trainable"])
+        function = with_fast_pooling(loss_of) if self._pools else loss_of
+        return jax.value_and_grad(function, has_aux=True)(state["trainable"])
 
     def _forward(
         self,
@@ -217,7 +226,7 @@ class Program:
         sums = (sums[0] + loss.astype("float32") * rows, sums[1] + rows)
         return scaled, (sums, {**self._read(scope, now), "trainable": trainable})
 
-    def first_state(self, initial: State, arrays: list[Any], seeds: list[Any], rate: Any) -> Any:
+    def first_state(self, initial: Any, arrays: list[Any], seeds: list[Any], rate: Any) -> Any:
         """Return the state before the first step, and sums of zero: loss times rows, and rows."""
         values = {id(v): a for v, a in zip((*self.weights, *self._seeds), (*arrays, *seeds), strict=True)}
         if rate is not None:

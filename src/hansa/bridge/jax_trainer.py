@@ -10,6 +10,7 @@ import itertools
 import platform
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hansa.bridge import model as bridge
+from hansa.bridge.jax_device import device_of, on_cpu
 from hansa.bridge.jax_loops import ALL_FULL, MASKED, Key, Loops, placed, plus
 from hansa.bridge.jax_program import Program
 from hansa.bridge.padding import padded_size
@@ -32,6 +34,7 @@ HELD_BYTES = 64 << 20  # of minibatches that are laid out at once
 _HELD_WEIGHTS = 8 << 20  # bytes
 _MOST_BUFFERS = 16
 _ALIGNED = 64  # bytes; what JAX takes over without a copy
+_Places = Sequence[tuple[Any, Array, Array]]  # where, rows of minibatches, how many of each are real
 
 
 class Trainer:
@@ -57,7 +60,13 @@ class Trainer:
     """Whether `add` is there."""
 
     def __init__(
-        self, program: Program, population: Examples, *, strategy: str, like: Trainer | None = None
+        self,
+        program: Program,
+        population: Examples,
+        *,
+        strategy: str,
+        like: Trainer | None = None,
+        worker: int = 0,
     ) -> None:
         """Take the rows; nothing is compiled before the first training.
 
@@ -66,6 +75,7 @@ class Trainer:
             population: The training rows of all clients.
             strategy: One of ``strategies``.
             like: Another trainer whose compiled programs this one shares, and its rows if they are the same.
+            worker: Number of the worker. On a CPU each has a device of its own.
 
         Raises:
             UnknownNameError: If there is no such strategy.
@@ -77,6 +87,8 @@ class Trainer:
         self._program, self._loops = program, Loops(program)
         self._population = population
         shared = like._data if like is not None and like._population is population else None
+        self._device = device_of(worker)
+        self._initials = jax.device_put(program.initials, self._device)
         self._data = _data(population) if shared is None else shared
         self._row_bytes = sum(a[:1].nbytes for a in jax.tree.leaves(self._data))
         self._programs: dict[Any, Any] = {} if like is None else like._programs
@@ -98,7 +110,7 @@ class Trainer:
         """Return the strategies that are worth measuring for a model, the likely best first."""
         size = sum(int(np.prod(v.shape)) for v in program.weights)
         convolves = any(len(v.shape) > 2 for v in program.weights)
-        if convolves and _on_cpu():
+        if convolves and on_cpu():
             return "step", "chunk", "loop"
         # Side by side, clients of small models share the cost of each operation's start.
         return ("loop", "vmap") if size <= SMALL and program.pads_training else ("loop",)
@@ -118,7 +130,8 @@ class Trainer:
             rate at the end, and metrics.
         """
         self._check(task)
-        weights, rate, results = self._one(self._device_start(arrays), control, task)
+        with self._here():
+            weights, rate, results = self._one(self._device_start(arrays), control, task)
         metrics = dict(zip(self._program.result_names, np.asarray(results).tolist(), strict=True))
         return [np.asarray(w) for w in weights], len(task.batches), float(rate), metrics
 
@@ -146,17 +159,18 @@ class Trainer:
             sum so.
         """
         self._check(tasks[0])
-        start = self._device_start(arrays)
         leaves, count = -(-len(tasks) // leaf), -(-room // leaf)
         ends = np.minimum(np.arange(count + 1) * leaf, len(tasks)).astype(np.int32)
         steps = sum(len(task.batches) for task in tasks)
-        fits = steps * tasks[0].batch_size * self._row_bytes <= HELD_BYTES or not _on_cpu()
+        fits = steps * tasks[0].batch_size * self._row_bytes <= HELD_BYTES or not on_cpu()
         fused = self.strategy in ("loop", "vmap") and self._program.pads_training and fits
-        sums = None if fused and not self._large(room) else self._held(count)
-        if fused:
-            sums, results = self._fused(start, tasks, weights, ends, sums, room)
-        else:
-            sums, results = self._one_by_one(start, tasks, weights, ends, sums)
+        with self._here():
+            start = self._device_start(arrays)
+            sums = None if fused and not self._large(room) else self._held(count)
+            if fused:
+                sums, results = self._fused(start, tasks, weights, ends, sums, room)
+            else:
+                sums, results = self._one_by_one(start, tasks, weights, ends, sums)
         self._sums = {count: sums}
         rows = np.asarray(results)[: len(tasks)].tolist()
         metrics: list[Metrics] = [dict(zip(self._program.result_names, row, strict=True)) for row in rows]
@@ -167,7 +181,7 @@ class Trainer:
 
     def _one(self, start: list[Any], control: Sequence[Array], task: LocalTask) -> Any:
         """Train one client; return weights, learning rate and results, on the device."""
-        loops, initials = self._loops, self._program.initials
+        loops, initials = self._loops, self._initials
         given = [jnp.asarray(c) for c in control]
         settings = (np.uint32(task.seed), _rate(task), start, given)
         looped = self.strategy in ("loop", "vmap")
@@ -175,13 +189,13 @@ class Trainer:
         key, steps = self._key([task])
         name = (*key, len(given), task.learning_rate is None)
         if looped and len(parts) == 1:
-            inputs, span = self._inputs([task.batches], key), (np.int32(0), np.int32(steps))
+            inputs, span = self._inputs([task.batches], key, steps), (np.int32(0), np.int32(steps))
             run = partial(loops.local, key)
             return self._call(("one", _bucket(steps), *name), run, initials, settings, inputs, span)
         carry = self._call(("begin", *name), partial(loops.begin, key), initials, settings)
         for part in parts:
             steps = len(part)
-            inputs = self._inputs([part], key)
+            inputs = self._inputs([part], key, steps)
             position = 0
             while position < steps:
                 chunk = CHUNK if self.strategy == "chunk" and position + CHUNK <= steps else 1
@@ -190,7 +204,7 @@ class Trainer:
                 which = ("steps", 0 if looped else chunk, _bucket(steps), *name)
                 carry = self._call(which, run, carry, inputs, at, gives=(0,))
                 position += steps if looped else chunk
-            if _on_cpu():
+            if on_cpu():
                 jax.block_until_ready(carry)  # the next part is laid out in the same memory
         return self._call(("end", *name), partial(loops.end, key), carry, start)
 
@@ -228,22 +242,29 @@ class Trainer:
         factors[: len(tasks)] = weights
         key, steps = self._key(tasks)
         parts = [task.batches for task in tasks]
-        looped = self.strategy == "loop"
+        looped, lengths = self.strategy == "loop", np.diff(cuts)
+        even = bool((lengths == lengths[0]).all())
         if not looped:
-            steps = int(np.diff(cuts).max())
-        inputs = self._inputs(parts, key) if looped else self._side_by_side(parts, key, room, steps)
+            steps = int(lengths.max())
+            # Places without a client repeat what stands there, and leave the others as even as they are.
+            firsts = np.arange(room + 1, dtype=np.int32) * steps if even else firsts
+        else:
+            steps = -(-steps * room // len(tasks))  # the last call has fewer clients, and the same program
+        inputs = self._inputs(parts, key, steps) if looped else self._side_by_side(parts, key, room, steps)
         rate = _rate(tasks[0])
-        given = ((self._program.initials, rate, start), inputs, (firsts, seeds, factors, ends))
+        given = ((self._initials, rate, start), inputs, (firsts, seeds, factors, ends))
         name = (self.strategy, len(ends), room, _bucket(steps), rate is None, *key)
         if looped and self._large(room):
             run = partial(self._loops.leaves, key)
             return self._call(name, run, sums, *given, gives=(0,), wide=True)
         if looped:
             return self._call(name, partial(self._loops.in_turn, key), *given, wide=True)
-        even = bool((np.diff(firsts) == steps).all())
         return self._call((*name, even), partial(self._loops.side_by_side, key, even), *given, wide=True)
 
     # ------------------------------------------------------------------ what a call needs
+
+    def _here(self) -> AbstractContextManager[Any]:
+        return contextlib.nullcontext() if self._device is None else jax.default_device(self._device)
 
     def _check(self, task: LocalTask) -> None:
         bridge.check_learning_rate(self._program.model.optimizer, task.learning_rate)
@@ -282,7 +303,7 @@ class Trainer:
 
     def _segments(self, batches: Batches, size: int) -> Iterator[Batches]:
         """Cut a client's minibatches into parts that can be laid out at once."""
-        most = max(1, HELD_BYTES // max(1, size * self._row_bytes)) if _on_cpu() else len(batches)
+        most = max(1, HELD_BYTES // max(1, size * self._row_bytes)) if on_cpu() else len(batches)
         most = max(CHUNK, 1 << (most.bit_length() - 1))
         if len(batches) <= most:
             yield batches
@@ -292,34 +313,36 @@ class Trainer:
             last = min(first + most, len(batches))
             yield Batches(batches.order[ends[first] : ends[last]], batches.sizes[first:last])
 
-    def _inputs(self, parts: Sequence[Batches], key: Key) -> Any:
-        """Return minibatches, one after another, for a program; their number is a power of two."""
+    def _inputs(self, parts: Sequence[Batches], key: Key, steps: int) -> Any:
+        """Return minibatches, one after another, for a program with room for at least so many."""
         sizes = np.concatenate([part.sizes for part in parts])
         rows = _matrix(np.concatenate([part.order for part in parts]), sizes, key.width)
-        steps = _bucket(len(sizes))
-        counts = np.zeros(steps, np.int32)
-        counts[: len(sizes)] = sizes
-        return self._given(rows, (steps, key.width), counts)
+        shape = (_bucket(steps), key.width)
+        return self._given([(np.s_[: len(sizes)], rows, sizes)], shape)
 
     def _side_by_side(self, parts: Sequence[Batches], key: Key, room: int, steps: int) -> Any:
-        """Return minibatches with the client as first axis; missing ones repeat the first client's rows."""
-        shape = (room, _bucket(steps), key.width)
-        rows = np.full(shape, parts[0].order[0])
-        counts = np.zeros(shape[:2], np.int32)
-        for place, part in enumerate(parts):
-            rows[place, : len(part)] = _matrix(part.order, part.sizes, key.width)
-            counts[place, : len(part)] = part.sizes
-        return self._given(rows, shape, counts)
+        """Return minibatches with the client as first axis."""
+        places = [
+            (np.s_[place, : len(part)], _matrix(part.order, part.sizes, key.width), part.sizes)
+            for place, part in enumerate(parts)
+        ]
+        return self._given(places, (room, _bucket(steps), key.width))
 
-    def _given(self, rows: Array, shape: tuple[int, ...], counts: Array) -> Any:
-        if _on_cpu():
-            place = iter(range(len(jax.tree.leaves(self._data))))
-            return jax.tree.map(lambda a: self._laid(next(place), a, rows, shape), self._data), None, counts
+    def _given(self, places: _Places, shape: tuple[int, ...]) -> Any:
+        """Return minibatches for a program, of this shape, with rows at some places and any at others."""
+        counts = np.full(shape[:-1], shape[-1], np.int32)
+        for place, _, sizes in places:
+            counts[place] = sizes
+        if on_cpu():
+            leaf = iter(range(len(jax.tree.leaves(self._data))))
+            laid = jax.tree.map(lambda a: self._laid(next(leaf), a, places, shape), self._data)
+            return laid, None, counts
         wide = np.zeros(shape, np.int32)
-        wide[: len(rows)] = rows
+        for place, rows, _ in places:
+            wide[place] = rows
         return self._data, wide, counts
 
-    def _laid(self, number: int, array: Array, rows: Array, shape: tuple[int, ...]) -> Any:
+    def _laid(self, number: int, array: Array, places: _Places, shape: tuple[int, ...]) -> Any:
         """Return rows laid out for a program, in memory that the worker uses again for the next one."""
         shape = (*shape, *array.shape[1:])
         name = (number, shape)
@@ -327,12 +350,14 @@ class Trainer:
             if len(self._buffers) > _MOST_BUFFERS:
                 self._buffers.clear()
             buffer = _aligned(shape, array.dtype)
+            buffer.fill(0)  # not every place is written
             # The same memory as JAX sees it. No program runs while it is written: a worker waits for each.
-            self._buffers[name] = buffer, jax.device_put(buffer, may_alias=True)
+            self._buffers[name] = buffer, jax.device_put(buffer, self._device, may_alias=True)
         buffer, seen = self._buffers[name]
-        np.take(array, rows, axis=0, out=buffer[: len(rows)], mode="clip")
+        for place, rows, _ in places:
+            np.take(array, rows, axis=0, out=buffer[place], mode="clip")
         aliased = seen.unsafe_buffer_pointer() == buffer.ctypes.data
-        return seen if aliased else jax.device_put(buffer)
+        return seen if aliased else jax.device_put(buffer, self._device)
 
     def _call(
         self, name: Any, function: Callable[..., Any], *arguments: Any, gives: Any = (), wide: bool = False
@@ -347,21 +372,17 @@ class Trainer:
             wide: Whether float64 is allowed in it.
         """
         with jax.enable_x64(wide):
-            if name in self._programs:
-                return self._programs[name](*arguments)
-            with self._lock:
-                if name not in self._programs:
-                    # One thread for a program: it is the workers that use all cores.
-                    options: Any = {"xla_cpu_multi_thread_eigen": False} if _on_cpu() else None
-                    program = jax.jit(function, donate_argnums=gives, compiler_options=options)
-                    result = program(*arguments)
-                    self._programs[name] = program
-                    return result
+            if name not in self._programs:
+                with self._lock:
+                    if name not in self._programs:
+                        # One thread for a program: it is the workers that use all cores.
+                        options: Any = {"xla_cpu_multi_thread_eigen": False} if on_cpu() else None
+                        program = jax.jit(function, donate_argnums=gives, compiler_options=options)
+                        result = program(*arguments)
+                        self._programs[name] = program
+                        return result
+            # On another worker's device JAX finds the trace in its memory and the code on the disk.
             return self._programs[name](*arguments)
-
-
-def _on_cpu() -> bool:
-    return jax.default_backend() == "cpu"
 
 
 @functools.cache
@@ -399,7 +420,7 @@ def _rate(task: LocalTask) -> Any:
 def _data(population: Examples) -> Any:
     """Return features, labels and sample weights as the device has them: on the CPU as they are."""
     parts = (population.x, population.y, population.sample_weight)
-    if not _on_cpu():
+    if not on_cpu():
         return jax.tree.map(jnp.asarray, parts)
     # JAX has no 64-bit numbers here; labels are small, and features that wide are none of the sources'.
     narrow = {"int64": np.int32, "uint64": np.uint32, "float64": np.float32}

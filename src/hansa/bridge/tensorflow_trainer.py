@@ -49,7 +49,13 @@ class Trainer:
     adds: ClassVar[bool] = False
 
     def __init__(
-        self, program: Program, population: Examples, *, strategy: str, like: Trainer | None = None
+        self,
+        program: Program,
+        population: Examples,
+        *,
+        strategy: str,
+        like: Trainer | None = None,
+        worker: int = 0,  # noqa: ARG002 - all are alike here
     ) -> None:
         """Take the rows; nothing is compiled before the first training.
 
@@ -59,6 +65,7 @@ class Trainer:
             strategy: One of `strategies`.
             like: Another trainer, whose copy of the rows this one shares if they are the same, and whose
                 compiled functions if the program is the same.
+            worker: Number of the worker.
 
         Raises:
             UnknownNameError: If there is no such strategy.

@@ -53,7 +53,13 @@ class Trainer:
         return cls.strategies
 
     def __init__(
-        self, program: Program, population: Examples, *, strategy: str, like: Trainer | None = None
+        self,
+        program: Program,
+        population: Examples,
+        *,
+        strategy: str,
+        like: Trainer | None = None,
+        worker: int = 0,  # noqa: ARG002 - all are alike here
     ) -> None:
         """Take the population in; nothing is traced before the first task.
 
@@ -62,6 +68,7 @@ class Trainer:
             population: Training rows of all clients.
             strategy: One of `strategies`.
             like: Another worker's trainer, whose tensors this one shares if the rows are the same.
+            worker: Number of the worker.
 
         Raises:
             UnknownNameError: If there is no such strategy.

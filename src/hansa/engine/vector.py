@@ -121,6 +121,7 @@ class VectorEngine:
             class_weight=plan.class_weight,
             workers=workers,
             strategy=strategy,
+            leaf=leaf,
             room=len(leaves_by_call(size, leaf, plan.layout.size)[0]) * leaf if plan.adds_changes else 1,
         )
         self._crew = Crew(plan=plan, sites=sites, seeds=seeds, trainer=trainer)

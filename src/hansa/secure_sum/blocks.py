@@ -58,12 +58,16 @@ def add_pieces(total: Doubles, pieces: Iterable[Doubles]) -> None:
     offset = 0
     for piece in pieces:
         part = total[offset : offset + piece.size]
+        offset += piece.size
+        if piece.size < THREADED:
+            with np.errstate(over="ignore", invalid="ignore"):
+                np.add(part, piece, out=part)
+            continue
 
         def work(start: int, stop: int, _: Doubles, part: Doubles = part, piece: Doubles = piece) -> None:
             np.add(part[start:stop], piece[start:stop], out=part[start:stop])
 
         spread(work, piece.size)
-        offset += piece.size
 
 
 def spread(work: Callable[[int, int, Doubles], T], size: int, *, passes: int = 1) -> list[T]:
@@ -121,4 +125,17 @@ def count_bad(vector: Array) -> int:
             good += int(np.count_nonzero(np.isfinite(vector[a:b], out=row[: b - a])))
         return stop - start - good
 
+    def suspect(start: int, stop: int, _: Doubles) -> bool:
+        return not np.isfinite(np.add.reduce(vector[start:stop]))
+
+    # NaN and infinity never leave a sum, which is one fast pass. A sum that is too large is looked into too.
+    if vector.size < THREADED:
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not suspect(0, vector.size, _NONE):
+                return 0
+    elif not any(spread(suspect, vector.size)):
+        return 0
     return sum(spread(work, vector.size))
+
+
+_NONE = np.zeros(0)

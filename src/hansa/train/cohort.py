@@ -35,6 +35,7 @@ class CohortTrainer:
         class_weight: Mapping[int, float] | None = None,
         workers: int | None = None,
         strategy: str | None = None,
+        leaf: int = 1,
         room: int = 1,
     ) -> None:
         """Put the rows on the device and choose the strategy.
@@ -46,6 +47,7 @@ class CohortTrainer:
             class_weight: Weight by class in the clients' loss.
             workers: Number of workers; None takes one for each core.
             strategy: The strategy, or None to choose one.
+            leaf: How many clients a sum of `add` will have.
             room: How many clients a call of `add` will have; so many are measured together.
 
         Raises:
@@ -61,9 +63,10 @@ class CohortTrainer:
         make = lambda name, like=None: trainer(programs[0], people.rows, strategy=name, like=like)  # noqa: E731
         mine = sample.batches.of(people.index[next(iter(rows))])
         candidates = trainer.candidates(programs[0]) if strategy is None else (strategy,)
-        first, self.strategy = choose(make, candidates, learner, sample, mine, room=room)
+        first, self.strategy = choose(make, candidates, learner, sample, mine, leaf=leaf, room=room)
         self._trainers = [first] + [
-            trainer(program, people.rows, strategy=self.strategy, like=first) for program in programs[1:]
+            trainer(program, people.rows, strategy=self.strategy, like=first, worker=worker)
+            for worker, program in enumerate(programs[1:], 1)
         ]
         self._programs = programs
         self.adds = trainer.adds

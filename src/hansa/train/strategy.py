@@ -22,6 +22,7 @@ from hansa.types import Array, Batches, LocalTask
 STEPS = 8  # minibatches that are timed
 TURNS = 20  # how often, at most
 MOST_S = 0.5  # and how long, at most, beyond the second time
+HOPELESS = 1.5  # times the best: such a strategy is not measured again
 FILE = "strategies.json"
 
 
@@ -32,6 +33,7 @@ def choose(
     sample: LocalTask,
     batches: Batches,
     *,
+    leaf: int,
     room: int,
 ) -> tuple[Any, str]:
     """Return a trainer with the fastest strategy, and the strategy's name.
@@ -42,12 +44,13 @@ def choose(
         learner: The model, built.
         sample: Local work to measure.
         batches: Its minibatches, as rows of the population.
+        leaf: How many clients are one sum.
         room: How many clients one call will train.
 
     Raises:
         ConfigurationError: If the model works with none of them.
     """
-    key = _key(learner, sample, candidates, room)
+    key = _key(learner, sample, candidates, (leaf, room))
     known = _read().get(key)
     if known not in candidates and len(candidates) == 1:
         known = candidates[0]
@@ -62,7 +65,7 @@ def choose(
     refusals = []
     for name in candidates:
         trainer = make(name, like=next(iter(trainers.values()), None))
-        work = partial(_work, trainer, start, control, task, room)
+        work = partial(_work, trainer, start, control, task, (leaf, room))
         try:
             work()  # compiles
         except ConfigurationError as error:
@@ -81,19 +84,26 @@ def choose(
 def _fastest(works: Mapping[str, Callable[[], None]]) -> str:
     """Return which work takes the least time at best, doing all of them in turn."""
     least = dict.fromkeys(works, float("inf"))
-    begun = time.perf_counter()
-    for turn in range(TURNS):
+    spent_s = 0.0
+    for _ in range(TURNS):
+        best = min(least.values())
         for name, work in works.items():
-            least[name] = min(least[name], _seconds(work))
-        if turn and time.perf_counter() - begun > MOST_S:
+            if least[name] <= HOPELESS * best or least[name] == float("inf"):
+                seconds = _seconds(work)
+                least[name] = min(least[name], seconds)
+                spent_s += seconds if best < float("inf") else 0.0
+        if spent_s > MOST_S:
             break
     return min(least, key=lambda name: least[name])
 
 
-def _work(trainer: Any, start: list[Array], control: list[Array], task: LocalTask, room: int) -> None:
+def _work(
+    trainer: Any, start: list[Array], control: list[Array], task: LocalTask, clients: tuple[int, int]
+) -> None:
     """Do the sample as a round would: several clients in one call where the trainer adds them up."""
     if trainer.adds and not control:
-        trainer.add(start, [task] * room, [1.0] * room, leaf=room, room=room)
+        leaf, room = clients
+        trainer.add(start, [task] * room, [1.0] * room, leaf=leaf, room=room)
     else:
         trainer.train(start, control, task)
 
@@ -104,13 +114,15 @@ def _seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - begun
 
 
-def _key(learner: KerasLearner, sample: LocalTask, candidates: Sequence[str], room: int) -> str:
+def _key(
+    learner: KerasLearner, sample: LocalTask, candidates: Sequence[str], clients: tuple[int, int]
+) -> str:
     """Return what the measurement depends on, as one hash."""
     layers = [entry.layer for entry in learner.layout().entries]
     facts = [
         *(bridge.backend_version(bridge.choose_backend()), platform.machine(), platform.node()),
         *(os.cpu_count(), learner.layout().hash, type(learner.model.optimizer).__name__, sample.batch_size),
-        *(sample.kind, sample.correct is not None, list(candidates), room),
+        *(sample.kind, sample.correct is not None, list(candidates), clients),
         layers,
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
