@@ -130,7 +130,7 @@ def flat_weights(value: Any, layout: Layout) -> FloatVector:
         with np.errstate(over="ignore"):  # told below
             if isinstance(value, np.ndarray) and value.ndim == 1:
                 layout.check(value)
-                vector = value.astype(np.float32)
+                vector = value.astype(np.float32, copy=value.flags.writeable)  # nobody changes the others
             else:
                 vector = layout.flatten(list(value))
     except (UpdateError, TypeError, ValueError) as error:
@@ -145,4 +145,4 @@ def flat_weights(value: Any, layout: Layout) -> FloatVector:
 
 def vector_hash(vector: Array) -> str:
     """Return the SHA-256 of a float32 vector's little-endian bytes, hexadecimal."""
-    return hashlib.sha256(np.ascontiguousarray(vector, dtype="<f4").tobytes()).hexdigest()
+    return hashlib.sha256(memoryview(np.ascontiguousarray(vector, dtype="<f4")).cast("B")).hexdigest()

@@ -114,8 +114,9 @@ class Algorithm(abc.ABC):
 
 def add_mean(state: ServerState, mean: Array, *, learning_rate: float = 1.0) -> ServerState:
     """Return the state with ``learning_rate`` times the mean added to the weights, computed in float64."""
-    weights = (state.weights.astype("float64") + learning_rate * mean).astype("float32")
-    return dataclasses.replace(state, weights=weights)
+    weights = learning_rate * mean
+    weights += state.weights  # in place: a large model's weights are held as few times as possible
+    return dataclasses.replace(state, weights=weights.astype("float32"))
 
 
 def is_number(value: Any) -> bool:

@@ -95,16 +95,29 @@ class Loops:
         carry = self.loop(key, self.begin(key, initials, settings), inputs, span)
         return self.end(key, carry, settings[2])
 
-    def leaves(self, key: Key, sums: Any, shared: Any, inputs: Any, clients: Any) -> Any:
-        """Train one client after another, leaf by leaf, and add its change to its leaf: for large models."""
+    def leaves(self, key: Key, alone: bool, sums: Any, shared: Any, inputs: Any, clients: Any) -> Any:
+        """Train one client after another, leaf by leaf, and add its change to its leaf: for large models.
+
+        ``alone`` says that a leaf is one client.
+        """
         (initials, rate, start), (firsts, seeds, factors, ends) = shared, clients
 
-        def client(g: Any, carry: Any) -> Any:
-            held, results = carry
+        def trained(g: Any) -> Any:
             with jax.enable_x64(False):
                 settings, span = (seeds[g], rate, start, []), (firsts[g], firsts[g + 1])
                 after, _, result = self.local(key, initials, settings, inputs, span)
+            return after, result
+
+        def client(g: Any, carry: Any) -> Any:
+            held, results = carry
+            after, result = trained(g)
             return plus(held, start, after, factors[g]), results.at[g].set(result)
+
+        def one(g: Any, carry: Any) -> Any:
+            sums, results = carry
+            after, result = trained(g)
+            change = [(a - s).astype("float64") * factors[g] for a, s in zip(after, start, strict=True)]
+            return placed(sums, change, g), results.at[g].set(result)
 
         def leaf(number: Any, carry: Any) -> Any:
             sums, results = carry
@@ -113,7 +126,8 @@ class Loops:
             return placed(sums, held, number), results
 
         results = jnp.zeros((len(seeds), len(self._program.result_names)), "float32")
-        return jax.lax.fori_loop(0, len(ends) - 1, leaf, (sums, results))
+        count, step = (ends[-1], one) if alone else (len(ends) - 1, leaf)
+        return jax.lax.fori_loop(0, count, step, (sums, results))
 
     def in_turn(self, key: Key, shared: Any, inputs: Any, clients: Any) -> Any:
         """Train one client after another, then add the changes: for models whose weights fit a few times."""

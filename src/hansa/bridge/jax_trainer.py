@@ -255,8 +255,9 @@ class Trainer:
         given = ((self._initials, rate, start), inputs, (firsts, seeds, factors, ends))
         name = (self.strategy, len(ends), room, _bucket(steps), rate is None, *key)
         if looped and self._large(room):
-            run = partial(self._loops.leaves, key)
-            return self._call(name, run, sums, *given, gives=(0,), wide=True)
+            alone = room == len(ends) - 1
+            run = partial(self._loops.leaves, key, alone)
+            return self._call((*name, alone), run, sums, *given, gives=(0,), wide=True)
         if looped:
             return self._call(name, partial(self._loops.in_turn, key), *given, wide=True)
         return self._call((*name, even), partial(self._loops.side_by_side, key, even), *given, wide=True)
