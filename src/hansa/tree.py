@@ -145,4 +145,4 @@ def flat_weights(value: Any, layout: Layout) -> FloatVector:
 
 def vector_hash(vector: Array) -> str:
     """Return the SHA-256 of a float32 vector's little-endian bytes, hexadecimal."""
-    return hashlib.sha256(memoryview(np.ascontiguousarray(vector, dtype="<f4")).cast("B")).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(vector, dtype="<f4").data).hexdigest()

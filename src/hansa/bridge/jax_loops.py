@@ -95,7 +95,9 @@ class Loops:
         carry = self.loop(key, self.begin(key, initials, settings), inputs, span)
         return self.end(key, carry, settings[2])
 
-    def leaves(self, key: Key, alone: bool, sums: Any, shared: Any, inputs: Any, clients: Any) -> Any:
+    def leaves(  # noqa: PLR0917
+        self, key: Key, alone: bool, sums: Any, shared: Any, inputs: Any, clients: Any
+    ) -> Any:
         """Train one client after another, leaf by leaf, and add its change to its leaf: for large models.
 
         ``alone`` says that a leaf is one client.
