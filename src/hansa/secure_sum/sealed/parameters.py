@@ -1,0 +1,204 @@
+"""What a sealed sum is computed with, derived and checked before anything is sealed.
+
+Source:
+    The sum is key-homomorphic Ring-LWE encryption as in ACORN (Bell et al., ePrint 2022/1461); the tables of
+    security levels are those of the homomorphic-encryption standard (Albrecht et al., 2018) against classical
+    attacks, and of Bossuat et al., ePrint 2024/463, against quantum ones.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from hansa.crypto.arithmetic import P
+from hansa.crypto.ring import N
+from hansa.crypto.sampling import ETA
+from hansa.errors import ConfigurationError
+
+HONEST = 2
+"""Clients in a sum that are assumed not to collude: one alone could not be told from its sum."""
+MOST_HOLDERS = 128
+"""Share holders; in larger cohorts they are a committee."""
+
+_LEVELS = (128, 192, 256)
+_MOST_BITS = {  # of the modulus, by degree: for 128, 192 and 256 bits of security
+    "classical": {2048: (54, 37, 29), 4096: (109, 75, 58), 8192: (218, 152, 118)},
+    "quantum": {4096: (83, 61, 49)},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """The numbers of a sealed sum without proofs of norms.
+
+    Attributes:
+        dimension: Integers in a vector, 1 or more.
+        members: Most clients in a sum.
+        bound: Most that one integer's absolute value may be.
+        holders: Clients that hold shares of the keys.
+        threshold: Holders whose shares open a sum.
+        packed: Whether two integers share a coefficient.
+        place: Distance in bits between two integers that share a coefficient; 0 where none do.
+        scale: Δ, by which integers are lifted above the error; a power of two.
+    """
+
+    dimension: int
+    members: int
+    bound: int
+    holders: int
+    threshold: int
+    packed: bool
+    place: int
+    scale: int
+
+    @property
+    def coefficients(self) -> int:
+        """Coefficients that the integers take."""
+        return -(-self.dimension // 2) if self.packed else self.dimension
+
+    @property
+    def elements(self) -> int:
+        """Ring elements of a seal: its bytes are ``8 · 4096 ·`` this."""
+        return -(-self.coefficients // N)
+
+    @property
+    def corrupt(self) -> int:
+        """Holders that may be corrupt (c_max), with secrecy and with only one sum opened for each round."""
+        return min(self.holders - self.threshold, 2 * self.threshold - self.holders - 1)
+
+    @property
+    def survivors(self) -> int:
+        """Fewest clients in a sum that is opened (u_min)."""
+        return max(self.threshold, self.corrupt + HONEST)
+
+    @property
+    def coefficient_bound(self) -> int:
+        """Most that one coefficient's absolute value may be."""
+        return self.bound * (1 + 2**self.place) if self.packed else self.bound
+
+    def describe(self) -> dict[str, Any]:
+        """Return the numbers for the run's configuration, and for who asks what holds."""
+        return {
+            "modulus": P,
+            "degree": N,
+            "dimension": self.dimension,
+            "members": self.members,
+            "bound": self.bound,
+            "holders": self.holders,
+            "threshold": self.threshold,
+            "corrupt": self.corrupt,
+            "survivors": self.survivors,
+            "packed": self.packed,
+            "scale": self.scale,
+            "bytes": 8 * N * self.elements,
+        }
+
+    def explain(self) -> str:
+        """Return in words what holds for whom."""
+        spare = self.holders - max(self.threshold, min(self.survivors, self.holders))
+        return (
+            f"Of {self.holders} share holders any {self.threshold} open the sum, and {self.threshold - 1} "
+            f"learn nothing. It stays secret and unique while at most {self.corrupt} of them are corrupt and "
+            f"at least {HONEST} clients of the sum are honest. A sum has at least {self.survivors} clients; "
+            f"{spare or 'no'} holder{'' if spare == 1 else 's'} may drop out."
+        )
+
+
+def choose(
+    *, dimension: int, members: int, bound: int, threshold: int | None = None, may_be_few: bool = False
+) -> Parameters:
+    """Return parameters for sums of up to ``members`` vectors.
+
+    Args:
+        dimension: Integers in a vector.
+        members: Most clients in a sum.
+        bound: Most that one integer's absolute value may be.
+        threshold: Holders whose shares open a sum; None takes ⌊2k/3⌋ + 1 of k.
+        may_be_few: Whether a sum of one or two clients is meant, which hides nothing from the other.
+
+    Raises:
+        ConfigurationError: If no parameters hold, with the numbers.
+    """
+    _check_counts(dimension, members, bound, may_be_few)
+    holders = min(members, MOST_HOLDERS)
+    chosen = 2 * holders // 3 + 1 if threshold is None else threshold
+    if isinstance(chosen, bool) or not isinstance(chosen, int) or not 1 <= chosen <= holders:
+        raise ConfigurationError(
+            f"the threshold of a sealed sum is a number of holders from 1 to {holders}, got {threshold!r}."
+        )
+    if 2 * chosen <= holders:
+        raise ConfigurationError(
+            f"with a threshold of {chosen} of {holders} holders two groups could each open another sum of "
+            f"one round. Take at least {holders // 2 + 1}, or leave it out for {2 * holders // 3 + 1}."
+        )
+    place = (2 * members * bound).bit_length()
+    scale = 1 << (2 * members * ETA).bit_length()  # above 2 · members · 40
+    fits = []
+    for packed in (True, False) if dimension > 1 else (False,):
+        found = Parameters(
+            dimension=dimension,
+            members=members,
+            bound=bound,
+            holders=holders,
+            threshold=chosen,
+            packed=packed,
+            place=place if packed else 0,
+            scale=scale,
+        )
+        fits.append(found)
+        if _room(found) and _is_unique(found):
+            return found
+    raise ConfigurationError(_refusal(fits[-1]))
+
+
+def security_bits(modulus_bits: int, degree: int, attack: str = "classical") -> int:
+    """Return the security level in the tables of a modulus of so many bits: 256, 192, 128, or 0 below."""
+    rows = _MOST_BITS[attack][degree]
+    return max((level for level, most in zip(_LEVELS, rows, strict=True) if modulus_bits <= most), default=0)
+
+
+def _check_counts(dimension: int, members: int, bound: int, may_be_few: bool) -> None:
+    for name, value in (("dimension", dimension), ("members", members), ("bound", bound)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError(
+                f"{name} of a sealed sum must be a whole number of 1 or more, got {value!r}."
+            )
+    if members <= HONEST and not may_be_few:
+        raise ConfigurationError(
+            f"a sealed sum of {members} client{'s' if members > 1 else ''} hides nothing: each could "
+            "subtract its own update from the sum. Have at least 3 clients, or say that you know: may_be_few=True."
+        )
+
+
+def _room(found: Parameters) -> bool:
+    """Whether the largest sum stays below half the modulus: members · bound · Δ + Δ/2 < p/2."""
+    return 2 * found.members * found.coefficient_bound * found.scale + found.scale < P
+
+
+def _is_unique(found: Parameters) -> bool:
+    """Whether only one sum can be opened from a total of seals.
+
+    A counting argument: the triples (S, E, X) within their bounds are far fewer than the totals, so that two
+    of them give one total with a chance of 2^-128 over the choice of a:
+    (dp + N) · log2(160 u + 1) + dp · log2(2 u · 2^b + 1) ≤ 63 dp − 128, where 2^(b-1) bounds a coefficient.
+    """
+    size, wide = found.elements * N, 4 * found.members * found.coefficient_bound + 1
+    small = (size + N) * math.log2(4 * ETA * found.members + 1)
+    return small + size * math.log2(wide) <= 63 * size - 128
+
+
+def _refusal(found: Parameters) -> str:
+    most = max((P // found.scale - 1) // (2 * found.members), 0)
+    if not _room(found):
+        return (
+            f"a sealed sum of {found.members} vectors with values up to {found.bound} does not fit: "
+            f"{found.members} · {found.bound} · {found.scale} is more than p/2 = 2^63. Values up to {most} "
+            "fit; quantise to fewer bits."
+        )
+    return (
+        f"with {found.members} clients, {found.dimension} values and a bound of {found.bound} more than one "
+        "sum could be opened from the same seals (uniqueness rule). Quantise to fewer bits, or have fewer "
+        "clients in a cohort."
+    )

@@ -1,0 +1,205 @@
+"""The arithmetic of a sealed sum: seal integer vectors, add seals, open their sum with that of the keys.
+
+A seal of x under a key s is b = a · s + e + Δ · x in the ring, with a public, s and e small and fresh. Seals
+add up to a seal of the sum of the vectors under the sum of the keys.
+
+Assumes:
+    Ring-LWE with this ring, modulus and error; a key seals one vector, once (`Sealed` sees to it).
+
+Leaks:
+    A seal alone: nothing but its size. A sum of keys: the sum of the vectors and of the errors.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from hansa.crypto import field
+from hansa.crypto.arithmetic import P
+from hansa.crypto.arithmetic import add as _add
+from hansa.crypto.arithmetic import sub as _sub
+from hansa.crypto.encoding import Part, encoded
+from hansa.crypto.field import Field
+from hansa.crypto.ring import N, from_ntt, to_ntt
+from hansa.crypto.sampling import ETA, binomial, public_elements
+from hansa.errors import UpdateError
+from hansa.secure_sum.sealed.parameters import Parameters
+
+Integers = NDArray[np.int64]
+
+_HALF = np.uint64(P // 2)
+_P = np.uint64(P)
+
+
+@dataclass(frozen=True)
+class Key:
+    """What seals one vector: shape ``(4096,)``, values between −40 and 40. It does not print."""
+
+    values: NDArray[np.int8]
+
+    def __repr__(self) -> str:
+        return "Key(not shown)"
+
+    def elements(self) -> Field:
+        """Return the key as field elements, as it is shared."""
+        return field.from_ints(self.values)
+
+
+class NotAccepted(ValueError):  # noqa: N818 - the name of a verdict
+    """The sum of the keys, of the errors or of the vectors is larger than honest clients can make it."""
+
+
+def seal(
+    vector: Integers,
+    parameters: Parameters,
+    *place: Part,
+    random: Callable[[int], bytes] = os.urandom,
+) -> tuple[Field, Key]:
+    """Return a seal of a vector and the fresh key that it was made with.
+
+    Args:
+        vector: Integers of absolute value up to ``parameters.bound``, int64, shape ``(dimension,)``.
+        parameters: Of the run.
+        place: What the public element is derived from: hash of the configuration, hash of the roster, round.
+        random: Returns random bytes; another source than the operating system's is for tests.
+
+    Returns:
+        The seal, shape ``(elements, 4096)``, and its key.
+
+    Raises:
+        UpdateError: If the vector is not what the parameters were made for.
+    """
+    _check_vector(vector, parameters)
+    key = Key(binomial(N, random))
+    transformed = to_ntt(key.elements())
+    values = _packed(vector, parameters)
+    out = np.empty((parameters.elements, N), np.uint64)
+    row = np.empty(N, np.int64)
+    for k in range(parameters.elements):
+        part = values[k * N : (k + 1) * N]
+        row[: len(part)], row[len(part) :] = part, 0
+        product = from_ntt(field.mul(public_element(k, *place), transformed))
+        _lifted(product, binomial(N, random), row, parameters.scale, out[k])
+    return out, key
+
+
+def public_element(k: int, *place: Part) -> Field:
+    """Return the k-th public ring element of a place, transformed. Everyone computes it; it is never sent."""
+    return public_elements(encoded("sealed.element", *place, k), N)
+
+
+def open_sum(seals: Field, key_sum: Field, count: int, parameters: Parameters, *place: Part) -> Integers:
+    """Return the sum of the vectors in a sum of seals, int64, shape ``(dimension,)``.
+
+    Args:
+        seals: The sum of the seals, shape ``(elements, 4096)``.
+        key_sum: The sum of their keys, field elements, shape ``(4096,)``.
+        count: How many seals are in the sum.
+        parameters: Of the run.
+        place: As given to `seal`.
+
+    Raises:
+        NotAccepted: If the key, an error or a value is larger than ``count`` honest clients can make it. With
+            the uniqueness rule, what is accepted is the only sum that these seals have.
+    """
+    keys = field.to_signed(key_sum)
+    _accept("the sum of the keys", keys, ETA * count)
+    transformed = to_ntt(np.ascontiguousarray(key_sum))
+    most = count * parameters.coefficient_bound
+    coefficients = np.empty((parameters.elements, N), np.int64)
+    errors = np.empty(N, np.int64)
+    for k in range(parameters.elements):
+        product = from_ntt(field.mul(public_element(k, *place), transformed))
+        _lowered(seals[k], product, parameters.scale, coefficients[k], errors)
+        _accept("an error", errors, ETA * count)
+        _accept("a value", coefficients[k], most)
+    flat = coefficients.reshape(-1)
+    _accept("padding", flat[parameters.coefficients :], 0)
+    total = _unpacked(flat[: parameters.coefficients], parameters)
+    _accept("a value", total, count * parameters.bound)
+    return total
+
+
+def _check_vector(vector: Any, parameters: Parameters) -> None:
+    if not isinstance(vector, np.ndarray) or vector.dtype != np.int64:
+        raise UpdateError(
+            f"only vectors of int64 are sealed, got {getattr(vector, 'dtype', type(vector).__name__)}. "
+            "Quantise the update first."
+        )
+    if vector.shape != (parameters.dimension,):
+        raise UpdateError(
+            f"a vector of shape {vector.shape} does not fit a sum of {parameters.dimension} integers."
+        )
+    largest = _largest(vector)
+    if largest > parameters.bound:
+        raise UpdateError(
+            f"a value of {largest} is above the bound of {parameters.bound} that the sum was planned for."
+        )
+
+
+def _packed(vector: Integers, parameters: Parameters) -> Integers:
+    """Return two integers in a coefficient: the first plus the second times 2^place."""
+    if not parameters.packed:
+        return vector
+    out = vector[0::2].copy()
+    out[: len(vector) // 2] += vector[1::2] << parameters.place
+    return out
+
+
+def _unpacked(coefficients: Integers, parameters: Parameters) -> Integers:
+    """Return the sums of the integers: the nearest multiple of 2^place is the second's."""
+    if not parameters.packed:
+        return coefficients.copy()
+    upper = (coefficients + (1 << (parameters.place - 1))) >> parameters.place
+    out = np.empty(2 * len(coefficients), np.int64)
+    out[0::2], out[1::2] = coefficients - (upper << parameters.place), upper
+    if parameters.dimension % 2:
+        _accept("padding", out[parameters.dimension :], 0)
+    return out[: parameters.dimension]
+
+
+def _accept(what: str, values: Integers, most: int) -> None:
+    largest = _largest(values)
+    if largest > most:
+        raise NotAccepted(
+            f"{what} of the sum is {largest}, more than the {most} that honest clients can make it: "
+            "a seal or an answer is false"
+        )
+
+
+def _largest(values: Integers) -> int:
+    return max(int(values.max()), -int(values.min())) if len(values) else 0
+
+
+@njit(cache=True, nogil=True)
+def _lifted(product: Any, errors: Any, values: Any, scale: Any, out: Any) -> None:
+    """Return a · s + e + Δ · x."""
+    for j in range(len(out)):
+        added = np.int64(errors[j]) + values[j] * np.int64(scale)  # below p/2 by the choice of the scale
+        element = np.uint64(added) if added >= 0 else _P - np.uint64(-added)
+        out[j] = _add(product[j], element)
+
+
+@njit(cache=True, nogil=True)
+def _lowered(seals: Any, product: Any, scale: Any, values: Any, errors: Any) -> None:
+    """Return the nearest multiples of Δ to b − a · S, divided by Δ, and what is left."""
+    step = np.int64(scale)
+    half = step >> 1
+    for j in range(len(values)):
+        lifted = _sub(seals[j], product[j])
+        signed = np.int64(lifted) if lifted <= _HALF else -np.int64(_P - lifted)
+        low = (signed & (step - 1)) if signed >= 0 else (-((-signed) & (step - 1)))
+        near = signed - low
+        if low > half:
+            near += step
+        elif low < -half:
+            near -= step
+        values[j] = near // step
+        errors[j] = signed - near
