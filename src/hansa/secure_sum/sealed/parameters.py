@@ -168,7 +168,8 @@ def _check_counts(dimension: int, members: int, bound: int, may_be_few: bool) ->
     if members <= HONEST and not may_be_few:
         raise ConfigurationError(
             f"a sealed sum of {members} client{'s' if members > 1 else ''} hides nothing: each could "
-            "subtract its own update from the sum. Have at least 3 clients, or say that you know: may_be_few=True."
+            "subtract its own update from the sum. Have at least 3 clients, or say that you know: "
+            "may_be_few=True."
         )
 
 
