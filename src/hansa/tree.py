@@ -130,7 +130,7 @@ def flat_weights(value: Any, layout: Layout) -> FloatVector:
         with np.errstate(over="ignore"):  # told below
             if isinstance(value, np.ndarray) and value.ndim == 1:
                 layout.check(value)
-                vector = value.astype(np.float32, copy=value.flags.writeable)  # nobody changes the others
+                vector = value.astype(np.float32)
             else:
                 vector = layout.flatten(list(value))
     except (UpdateError, TypeError, ValueError) as error:

@@ -313,6 +313,7 @@ def _strategy(
         class_weight=plan.class_weight,
         workers=1,
         strategy=given,
+        leaf=leaf,
         room=len(leaves_by_call(size, leaf, plan.layout.size)[0]) * leaf if plan.adds_changes else 1,
     )
     return trainer.strategy, trainer.adds

@@ -83,7 +83,6 @@ class KerasLearner:
         self._layout = inside.layout_of(model)
         self._program = bridge.load_program()(model, outputs=self._outputs)
         self._initial = self._layout.flatten(self._program.initial())
-        self._initial.flags.writeable = False
         self._model, self._shapes = model, shapes
         self._built_from = (examples.take(np.arange(min(len(examples), 8))), seed)
 
@@ -120,7 +119,7 @@ class KerasLearner:
     def initial_weights(self) -> FloatVector:
         """Return the weights that the model function gave."""
         self.layout()
-        return self._initial
+        return self._initial.copy()
 
     def check_data(self, card: DataCard) -> str | None:
         """Return what is wrong with these labels for the compiled loss, or None."""
