@@ -49,6 +49,7 @@ format: $(VENV)/.check  ## put the code into shape
 bench: $(VENV)/.test  ## the benchmarks (half an hour and more)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/aggregate.py
+	$(BIN)/python benchmarks/secure_sum.py
 	$(BIN)/python benchmarks/heart_disease.py
 	$(BIN)/python benchmarks/mcmahan.py
 
