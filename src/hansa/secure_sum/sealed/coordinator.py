@@ -1,0 +1,204 @@
+"""The server half of a sealed sum. It is trusted with nothing but to carry messages.
+
+Each function takes what came of a phase and returns what the next one is asked, and whom it leaves out, with
+the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hansa.crypto import field, shamir
+from hansa.crypto.ring import N
+from hansa.crypto.shamir import ShareError
+from hansa.crypto.signature import is_signed
+from hansa.errors import RoundError
+from hansa.secure_sum.sealed.messages import (
+    Complaints,
+    Deliver,
+    Entry,
+    Lock,
+    Locks,
+    Opening,
+    Sealed,
+    Survivors,
+    share_hash,
+    survivors_hash,
+)
+from hansa.secure_sum.sealed.parameters import Parameters
+from hansa.secure_sum.sealed.roster import Place, Roster
+from hansa.secure_sum.sealed.seal import Integers, NotAccepted, open_sum
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sum:
+    """What a sealed sum gives.
+
+    Attributes:
+        total: Sum of the survivors' vectors, int64.
+        survivors: Whose vectors are in it.
+        wrong: Holders whose answers were wrong, and were corrected.
+    """
+
+    total: Integers
+    survivors: tuple[str, ...]
+    wrong: tuple[str, ...]
+
+
+class Coordinator:
+    """One attempt at a sealed sum, phase by phase.
+
+    Attributes:
+        dropped: Reason by client, for those whose vectors are not in the sum.
+    """
+
+    def __init__(self, roster: Roster, parameters: Parameters, place: Place) -> None:
+        """Take the run's pinned values and the place of the attempt."""
+        self._roster, self._parameters, self._place = roster, parameters, place
+        self.dropped: dict[str, str] = {}
+        self._seals: dict[str, Sealed] = {}
+        self._survivors: tuple[str, ...] = ()
+        self._holders: tuple[str, ...] = place.holders
+
+    def deliver(self, sealed: Mapping[str, Sealed]) -> dict[str, Deliver]:
+        """Check the seals that came; return what each holder is given.
+
+        Raises:
+            RoundError: If too few can be used.
+        """
+        for name in self._place.cohort:
+            reason = self._fault(name, sealed.get(name))
+            if reason:
+                self.dropped[name] = reason
+            else:
+                self._seals[name] = sealed[name]
+        self._enough(self._seals, "usable seals")
+        entries = tuple(one.entry for one in self._seals.values())
+        return {
+            holder: Deliver(
+                entries=entries, envelopes=tuple(one.envelopes[number] for one in self._seals.values())
+            )
+            for number, holder in enumerate(self._place.holders)
+        }
+
+    def survivors(self, complaints: Mapping[str, Complaints]) -> Survivors:
+        """Fix whose vectors are in the sum, from the answers of the holders that are still there.
+
+        A dealer of whom more than ``corrupt`` holders complain is left out; where fewer do, it is they who
+        hold no shares any more: nobody is blamed on one word.
+
+        Raises:
+            RoundError: If too few dealers or holders are left.
+        """
+        against: dict[str, list[str]] = {}
+        for holder, told in complaints.items():
+            for dealer in told.reasons:
+                against.setdefault(dealer, []).append(holder)
+        self._holders = tuple(holder for holder in self._place.holders if holder in complaints)
+        for dealer, holders in against.items():
+            if dealer not in self._seals:
+                continue
+            if len(holders) > self._parameters.corrupt:
+                del self._seals[dealer]
+                self.dropped[dealer] = f"{len(holders)} holders cannot use its shares"
+            else:
+                self._holders = tuple(holder for holder in self._holders if holder not in holders)
+        self._enough(self._seals, "usable seals")
+        if len(self._holders) < self._parameters.threshold:
+            raise RoundError(
+                f"{len(self._holders)} holders are left; {self._parameters.threshold} are needed. "
+                "Nothing was opened."
+            )
+        self._survivors = tuple(self._seals)
+        return Survivors(self._survivors)
+
+    def locks(self, locks: Mapping[str, Lock]) -> Locks:
+        """Collect the locks that are valid.
+
+        Raises:
+            RoundError: If there are fewer than the threshold.
+        """
+        valid = {
+            name: lock.signature
+            for name, lock in locks.items()
+            if name in self._holders and self._signed(name, lock.signature, "lock", self._hash)
+        }
+        if len(valid) < self._parameters.threshold:
+            raise RoundError(
+                f"{len(valid)} holders locked the survivors; {self._parameters.threshold} are needed. "
+                "Nothing was opened."
+            )
+        self._holders = tuple(name for name in self._holders if name in valid)
+        return Locks(valid)
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """The holders that are still asked."""
+        return self._holders
+
+    def sum(self, openings: Mapping[str, Opening]) -> Sum:
+        """Add the seals up and open their sum.
+
+        Raises:
+            RoundError: If too few openings came, or what they give is not accepted. Then no other set of
+                these seals may be opened.
+        """
+        good = [name for name in self._holders if name in openings and self._opened(name, openings[name])]
+        if len(good) < self._parameters.threshold:
+            raise RoundError(
+                f"{len(good)} holders opened; {self._parameters.threshold} are needed. Nothing was learned."
+            )
+        total = np.zeros((self._parameters.elements, N), np.uint64)
+        for name in self._survivors:
+            field.add_into(total, self._seals[name].seal)
+        shares = np.stack([openings[name].share for name in good])
+        points = self._place.points(good)
+        count = len(self._survivors)
+        try:
+            restored = shamir.restore(points, shares, self._parameters.threshold)
+            place = ("sealed sum", *self._place.parts)
+            values = open_sum(total, restored.secret, count, self._parameters, *place)
+        except (ShareError, NotAccepted) as error:
+            raise RoundError(f"the sum is void: {error}. The model is left as it was.") from error
+        wrong = tuple(good[i] for i in restored.wrong)
+        return Sum(total=values, survivors=self._survivors, wrong=wrong)
+
+    # ------------------------------------------------------------------ checks
+
+    @property
+    def _hash(self) -> bytes:
+        return survivors_hash(tuple(self._seals[name].entry for name in self._survivors))
+
+    def _fault(self, name: str, sealed: Sealed | None) -> str | None:
+        if sealed is None:
+            return "no seal came"
+        shape = (self._parameters.elements, N)
+        if sealed.sender != name:
+            return f"the seal says that it is from {sealed.sender!r}"
+        if not field.is_canonical(sealed.seal) or sealed.seal.shape != shape:
+            return f"the seal is not {shape[0]} ring elements"
+        if len(sealed.envelopes) != len(self._place.holders):
+            return f"{len(sealed.envelopes)} envelopes came for {len(self._place.holders)} holders"
+        entry: Entry = sealed.entry
+        if not self._signed(name, sealed.signature, "seal", entry.seal, entry.root):
+            return "the seal is not signed by its sender for this round and attempt"
+        return None
+
+    def _opened(self, name: str, opening: Opening) -> bool:
+        good = field.is_canonical(opening.share) and opening.share.shape == (N,)
+        return good and self._signed(name, opening.signature, "open", self._hash, share_hash(opening.share))
+
+    def _signed(self, name: str, signature: bytes, label: str, *parts: bytes) -> bool:
+        key = self._roster.by_name[name].signing
+        return is_signed(signature, key, label, *self._place.parts, name, *parts)
+
+    def _enough(self, names: Mapping[str, Sealed] | Sequence[str], what: str) -> None:
+        if len(names) < self._parameters.survivors:
+            told = "; ".join(f"{name}: {why}" for name, why in self.dropped.items()) or "none was dropped"
+            raise RoundError(
+                f"{len(names)} {what} of {len(self._place.cohort)}; a sum has at least "
+                f"{self._parameters.survivors} ({told}). Nothing was opened."
+            )

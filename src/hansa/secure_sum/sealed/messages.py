@@ -1,0 +1,129 @@
+"""What travels in a sealed sum. Each message is bound to its place by a signature."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hansa.crypto.encoding import digest
+from hansa.crypto.field import Field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sealed:
+    """A client's sealed vector, for the server.
+
+    Attributes:
+        sender: The client.
+        seal: Shape ``(elements, 4096)``.
+        envelopes: One for each holder, in order of holders: its share of the key.
+        signature: Over place, sender, hash of the seal and of the envelopes.
+    """
+
+    sender: str
+    seal: Field
+    envelopes: tuple[bytes, ...]
+    signature: bytes
+
+    @functools.cached_property
+    def entry(self) -> Entry:
+        """What holders are told of it."""
+        hashes = tuple(digest("envelope", envelope) for envelope in self.envelopes)
+        return Entry(
+            sender=self.sender, seal=seal_hash(self.seal), envelopes=hashes, signature=self.signature
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A sealed vector by its hashes.
+
+    Attributes:
+        sender: The client.
+        seal: Hash of the seal.
+        envelopes: Hash of each envelope, in order of holders.
+        signature: As in `Sealed`.
+    """
+
+    sender: str
+    seal: bytes
+    envelopes: tuple[bytes, ...]
+    signature: bytes
+
+    @functools.cached_property
+    def root(self) -> bytes:
+        """Hash of the hashes of all envelopes."""
+        return digest("envelopes", *self.envelopes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deliver:
+    """The server gives one holder its envelopes.
+
+    Attributes:
+        entries: What was sealed, in order of the cohort.
+        envelopes: The holder's envelope of each entry, in the same order.
+    """
+
+    entries: tuple[Entry, ...]
+    envelopes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Complaints:
+    """A holder's answer to `Deliver`: whose envelope it cannot use, and why."""
+
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """Whose vectors the server says are in the sum (U), in order of the cohort."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A holder's signature that it knows one set of survivors, and will know no other for this attempt."""
+
+    signature: bytes
+
+
+@dataclass(frozen=True)
+class Locks:
+    """The server shows the locks of all holders, by name."""
+
+    signatures: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """A holder's share of the sum of the keys.
+
+    Attributes:
+        share: Sum of its shares of the survivors' keys, shape ``(4096,)``.
+        signature: Over place, survivors and share.
+    """
+
+    share: Field
+    signature: bytes
+
+
+def seal_hash(seal: Field) -> bytes:
+    """Return the hash of a seal."""
+    return digest("seal", *seal.shape, np.ascontiguousarray(seal, "<u8").tobytes())
+
+
+def share_hash(share: Field) -> bytes:
+    """Return the hash of a share."""
+    return digest("share", np.ascontiguousarray(share, "<u8").tobytes())
+
+
+def survivors_hash(entries: tuple[Entry, ...]) -> bytes:
+    """Return H(U): names, seals, envelopes and signatures of the survivors."""
+    parts = [part for e in entries for part in (e.sender, e.seal, e.root, e.signature)]
+    return digest("survivors", *parts)

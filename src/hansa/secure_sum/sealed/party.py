@@ -1,0 +1,281 @@
+"""The client half of a sealed sum: seal a vector, receive shares, lock the survivors, open the sum.
+
+Everything that protects a client comes from what it was made with (roster, configuration, parameters), never
+from a message. What it has done it writes down first: a party that is begun again over the same memory
+neither seals, nor locks, nor opens anything else.
+
+Assumes:
+    Fewer than ``threshold`` holders and at most ``corrupt`` of them are corrupt, and at least two clients of
+    the sum are honest. Nothing is assumed of the server.
+
+Leaks:
+    To the server and everyone: the sum of the survivors' vectors, their keys and errors; who took part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hansa.crypto import envelope, field, shamir
+from hansa.crypto.encoding import digest
+from hansa.crypto.envelope import EnvelopeError, ExchangeKey
+from hansa.crypto.field import Field
+from hansa.crypto.ring import N
+from hansa.crypto.signature import SigningKey, is_signed
+from hansa.secure_sum.sealed.messages import (
+    Complaints,
+    Deliver,
+    Entry,
+    Lock,
+    Locks,
+    Opening,
+    Sealed,
+    Survivors,
+    seal_hash,
+    share_hash,
+    survivors_hash,
+)
+from hansa.secure_sum.sealed.parameters import Parameters
+from hansa.secure_sum.sealed.roster import Member, Place, Roster
+from hansa.secure_sum.sealed.seal import Integers, seal
+
+
+class Refused(Exception):  # noqa: N818 - what a party answers
+    """A party does not do what it was asked, and says why. Nothing was given away."""
+
+
+@dataclass(kw_only=True)
+class _Held:
+    """What a party knows of the attempt that it is in."""
+
+    place: Place
+    entries: tuple[Entry, ...] = ()
+    shares: dict[str, Field] | None = None  # by dealer; None before delivery
+
+
+class Party:
+    """One client in the sealed sums of a run.
+
+    Attributes:
+        member: Its name and public keys.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        exchange: ExchangeKey,
+        signing: SigningKey,
+        memory: MutableMapping[str, bytes],
+    ) -> None:
+        """Take name and keys.
+
+        Args:
+            name: The client's name.
+            exchange: Its X25519 keys.
+            signing: Its Ed25519 keys.
+            memory: What it has sealed, locked and opened; kept on the disk where a process may end.
+        """
+        self.member = Member(name=name, exchange=exchange.public, signing=signing.public)
+        self._name, self._exchange, self._signing, self._memory = name, exchange, signing, memory
+        self._held: _Held | None = None
+
+    def join(self, roster: Roster, configuration: bytes, parameters: Parameters) -> None:
+        """Pin the run: its roster, configuration and parameters.
+
+        Raises:
+            Refused: If this party is not in the roster with its keys, or has joined with another roster,
+                configuration or parameters.
+        """
+        if roster.by_name.get(self._name) != self.member:
+            raise Refused(f"{self._name!r} is not in the roster with its own keys")
+        pinned = digest("run", roster.hash, configuration, repr(sorted(parameters.describe().items())))
+        if self._memory.setdefault("run", pinned) != pinned:
+            raise Refused("roster, configuration or parameters changed; that is another run, with other keys")
+        self._roster, self._configuration, self._parameters = roster, configuration, parameters
+
+    # ------------------------------------------------------------------ phases
+
+    def seal(self, vector: Integers, place: Place) -> Sealed:
+        """Seal a vector for a round.
+
+        Raises:
+            Refused: If the place is not of this run, something was sealed there before, or this vector was.
+            UpdateError: If the vector is not what the parameters were made for.
+        """
+        self._check_place(place)
+        done = f"sealed {place.round} {place.attempt}"
+        if done in self._memory:
+            raise Refused("this party has already sealed a vector for this round and attempt")
+        sealed, key = seal(vector, self._parameters, "sealed sum", *place.parts)
+        points = place.points(place.holders)
+        shares = shamir.share(key.elements(), points, self._parameters.threshold)
+        envelopes = tuple(
+            envelope.put(
+                share.astype("<u8").tobytes(),
+                *self._context(place, self._name, holder),
+                sender=self._exchange,
+                receiver=self._roster.by_name[holder].exchange,
+            )
+            for holder, share in zip(place.holders, shares, strict=True)
+        )
+        root = digest("envelopes", *(digest("envelope", e) for e in envelopes))
+        hashed = seal_hash(sealed)
+        # Written down before anything leaves: neither two vectors at one place, nor one vector at two.
+        content = digest("vector", np.ascontiguousarray(vector, "<i8").tobytes())
+        self._once(f"sealed {place.round} vector {content.hex()}", hashed)
+        self._once(done, hashed)
+        signature = self._signing.sign("seal", *place.parts, self._name, hashed, root)
+        self._held = _Held(place=place)
+        return Sealed(sender=self._name, seal=sealed, envelopes=envelopes, signature=signature)
+
+    def receive(self, deliver: Deliver, place: Place) -> Complaints:
+        """Check what was sealed and open the envelopes that came.
+
+        Raises:
+            Refused: If something is not of this run, round and attempt, which is the server's fault.
+        """
+        held = self._at(place)
+        if self._name not in place.holders:
+            raise Refused(f"{self._name!r} holds no shares in this round")
+        entries = deliver.entries
+        if held.shares is not None and held.entries != entries:
+            raise Refused("other seals were delivered for this attempt before")
+        self._check_entries(entries, place)
+        if len(deliver.envelopes) != len(entries):
+            raise Refused(f"{len(entries)} seals came with {len(deliver.envelopes)} envelopes")
+        mine = place.holders.index(self._name)
+        shares: dict[str, Field] = {}
+        reasons: dict[str, str] = {}
+        for entry, content in zip(entries, deliver.envelopes, strict=True):
+            if digest("envelope", content) != entry.envelopes[mine]:
+                raise Refused(f"the envelope of {entry.sender!r} is not the one that it signed")
+            try:
+                shares[entry.sender] = self._share_in(content, entry.sender, place)
+            except EnvelopeError as error:
+                reasons[entry.sender] = str(error)
+        held.entries, held.shares = entries, shares
+        return Complaints(reasons)
+
+    def lock(self, survivors: Survivors, place: Place) -> Lock:
+        """Sign the set of survivors, once.
+
+        Raises:
+            Refused: If the set is not one that this party may open, or another was locked before.
+        """
+        held = self._at(place)
+        chosen = self._chosen(survivors.names, held)
+        hashed = survivors_hash(chosen)
+        self._once(f"locked {place.round} {place.attempt}", hashed, again=True)
+        return Lock(self._signing.sign("lock", *place.parts, self._name, hashed))
+
+    def open(self, survivors: Survivors, locks: Locks, place: Place) -> Opening:
+        """Give this holder's share of the sum of the keys, having seen enough locks on the same survivors.
+
+        Raises:
+            Refused: If the set was not locked here, or too few locks on it are valid.
+        """
+        held = self._at(place)
+        chosen = self._chosen(survivors.names, held)
+        hashed = survivors_hash(chosen)
+        if self._memory.get(f"locked {place.round} {place.attempt}") != hashed:
+            raise Refused("these survivors were not locked by this holder")
+        valid = sum(
+            name in place.holders
+            and is_signed(signature, self._roster.by_name[name].signing, "lock", *place.parts, name, hashed)
+            for name, signature in locks.signatures.items()
+        )
+        if valid < self._parameters.threshold:
+            raise Refused(
+                f"{valid} holders locked these survivors; {self._parameters.threshold} are needed to open"
+            )
+        self._once(f"opened {place.round} {place.attempt}", hashed, again=True)
+        total = np.zeros(N, np.uint64)
+        for entry in chosen:
+            field.add_into(total, held.shares[entry.sender])  # type: ignore[index] - `_chosen` has looked
+        signature = self._signing.sign("open", *place.parts, self._name, hashed, share_hash(total))
+        return Opening(share=total, signature=signature)
+
+    # ------------------------------------------------------------------ checks
+
+    def _check_place(self, place: Place) -> None:
+        if place.configuration != self._configuration or place.roster != self._roster.hash:
+            raise Refused("the message is of another configuration or roster")
+        names = place.cohort
+        if len(set(names)) != len(names):
+            raise Refused("a member is twice in the cohort")
+        strangers = [name for name in names if name not in self._roster.by_name]
+        if strangers:
+            raise Refused(f"{strangers[0]!r} is in the cohort and not in the roster")
+        if self._name not in names:
+            raise Refused(f"{self._name!r} is not in the cohort")
+        if len(names) != self._parameters.members or len(place.holders) != self._parameters.holders:
+            raise Refused(
+                f"the cohort has {len(names)} members; the sum was planned for {self._parameters.members}"
+            )
+
+    def _at(self, place: Place) -> _Held:
+        if self._held is None or self._held.place != place:
+            self._check_place(place)
+            self._held = _Held(place=place)
+        return self._held
+
+    def _check_entries(self, entries: tuple[Entry, ...], place: Place) -> None:
+        own = self._memory.get(f"sealed {place.round} {place.attempt}")
+        names = [entry.sender for entry in entries]
+        if len(set(names)) != len(names):
+            raise Refused("a member is twice among the seals")
+        if any(name not in place.cohort for name in names):
+            raise Refused("someone who is not in the cohort is among the seals")
+        for entry in entries:
+            if len(entry.envelopes) != len(place.holders):
+                raise Refused(f"{entry.sender!r} has {len(entry.envelopes)} envelopes")
+            key = self._roster.by_name[entry.sender].signing
+            parts = (*place.parts, entry.sender, entry.seal, entry.root)
+            if not is_signed(entry.signature, key, "seal", *parts):
+                raise Refused(f"the seal of {entry.sender!r} is not signed by it for this round and attempt")
+            if entry.sender == self._name and entry.seal != own:
+                raise Refused("the seal shown as this party's own is another one")
+
+    def _share_in(self, content: bytes, sender: str, place: Place) -> Field:
+        data = envelope.take(
+            content,
+            *self._context(place, sender, self._name),
+            sender=self._roster.by_name[sender].exchange,
+            receiver=self._exchange,
+            size=8 * N,
+        )
+        share = np.frombuffer(data, "<u8").astype(np.uint64)
+        if not field.is_canonical(share):
+            raise EnvelopeError("a share is not made of field elements")
+        return share
+
+    def _chosen(self, names: tuple[str, ...], held: _Held) -> tuple[Entry, ...]:
+        """Return the survivors' entries, if this party may lock and open their sum."""
+        if held.shares is None:
+            raise Refused("no shares were delivered for this attempt")
+        by_name = {entry.sender: entry for entry in held.entries}
+        if len(set(names)) != len(names) or any(name not in by_name for name in names):
+            raise Refused("the survivors are not among the seals that were delivered, each once")
+        if tuple(name for name in held.place.cohort if name in names) != names:
+            raise Refused("the survivors are not in the order of the cohort")
+        if len(names) < self._parameters.survivors:
+            raise Refused(
+                f"{len(names)} survivors are fewer than {self._parameters.survivors}, the least of a sum"
+            )
+        if any(name not in held.shares for name in names):
+            raise Refused("this holder has no usable share of a survivor's key")
+        return tuple(by_name[name] for name in names)
+
+    def _context(self, place: Place, sender: str, receiver: str) -> tuple[bytes | str | int, ...]:
+        return (*place.parts, sender, receiver)
+
+    def _once(self, what: str, value: bytes, *, again: bool = False) -> None:
+        """Write down what is about to be done; refuse what was done before, unless it is the same again."""
+        before = self._memory.get(what)
+        if before is not None and not (again and before == value):
+            raise Refused(f"this party has already {what.split(maxsplit=1)[0]} something here")
+        self._memory[what] = value

@@ -1,0 +1,103 @@
+"""Who takes part: names and public keys, pinned by one hash that every message is bound to."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hansa.crypto.encoding import digest
+from hansa.errors import ConfigurationError
+from hansa.secure_sum.sealed.parameters import MOST_HOLDERS
+
+KEY = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A client as all others know it.
+
+    Attributes:
+        name: Its name.
+        exchange: X25519 public key, 32 bytes, to which envelopes are addressed.
+        signing: Ed25519 public key, 32 bytes.
+    """
+
+    name: str
+    exchange: bytes
+    signing: bytes
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The members of a run. It does not change: a changed one is another run.
+
+    Raises:
+        ConfigurationError: If there is none, or two share a name or a key, or a key has another length.
+    """
+
+    members: tuple[Member, ...]
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise ConfigurationError("a roster needs members.")
+        for what in ("name", "exchange", "signing"):
+            values = [getattr(member, what) for member in self.members]
+            if len(set(values)) != len(values):
+                twice = next(value for value in values if values.count(value) > 1)
+                told = repr(twice) if what == "name" else f"{what} key"
+                raise ConfigurationError(f"two members of the roster share the {told}; each needs its own.")
+        for member in self.members:
+            if len(member.exchange) != KEY or len(member.signing) != KEY:
+                raise ConfigurationError(f"a public key of {member.name!r} does not have {KEY} bytes.")
+
+    @functools.cached_property
+    def hash(self) -> bytes:
+        """SHA-256 over all names and keys in order."""
+        parts = [part for m in self.members for part in (m.name, m.exchange, m.signing)]
+        return digest("roster", *parts)
+
+    @functools.cached_property
+    def by_name(self) -> dict[str, Member]:
+        """The members by name."""
+        return {member.name: member for member in self.members}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a message belongs. All of it is in what is signed, sealed and derived.
+
+    Attributes:
+        configuration: Hash of the run's configuration, 32 bytes.
+        roster: Hash of the roster, 32 bytes.
+        model: Hash of the global weights that the round began with.
+        round: Number of the round.
+        attempt: Number of the attempt at it, from 0.
+        cohort: Who was asked, in order.
+    """
+
+    configuration: bytes
+    roster: bytes
+    model: bytes
+    round: int
+    attempt: int
+    cohort: tuple[str, ...]
+
+    @functools.cached_property
+    def parts(self) -> tuple[bytes | str | int, ...]:
+        """What is encoded."""
+        cohort = digest("cohort", *self.cohort)
+        return self.configuration, self.roster, self.model, self.round, self.attempt, cohort
+
+    @functools.cached_property
+    def holders(self) -> tuple[str, ...]:
+        """Who holds shares: the cohort, or a committee of it drawn by hash; in order of the cohort."""
+        if len(self.cohort) <= MOST_HOLDERS:
+            return self.cohort
+        drawn = sorted(self.cohort, key=lambda name: digest("committee", *self.parts, name))[:MOST_HOLDERS]
+        chosen = set(drawn)
+        return tuple(name for name in self.cohort if name in chosen)
+
+    def points(self, names: Sequence[str]) -> list[int]:
+        """Return the holders' places on the polynomials, from 1."""
+        return [self.holders.index(name) + 1 for name in names]
