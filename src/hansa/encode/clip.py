@@ -98,8 +98,8 @@ def check_bound(bound_l2: Any) -> float:
 
 def _sum_of_squares(vector: FloatVector) -> float:
     # The square of a float32 is exact in float64 (48 bits, and no exponent that overflows or underflows).
-    wide = vector.astype(np.float64)
-    return float(np.dot(wide, wide))
+    # Not a dot product, which would start the threads of a BLAS.
+    return float(np.add.reduce(np.square(vector, dtype=np.float64)))
 
 
 def _margin(size: int) -> float:

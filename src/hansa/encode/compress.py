@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.encode.checks import check_floats, real_number, settle, whole_number
-from hansa.encode.randomness import Randomness, uniform
+from hansa.encode.randomness import Randomness, coins
 from hansa.errors import UpdateError
 from hansa.types import FloatVector
 
@@ -187,7 +187,7 @@ class EightBits:
         wide[wide == 0] = 1  # blocks of zeros, which stay zeros
         levels = np.abs(vector.astype(np.float64)) / wide
         whole = np.floor(levels)
-        whole += uniform(randomness, vector.size) < levels - whole
+        whole += coins(randomness, levels - whole)
         signed = np.copysign(whole, vector).astype(np.int8)
         head = _EIGHT_HEAD.pack(_EIGHT, vector.size, self.block)
         return head + steps.astype("<u2").tobytes() + signed.tobytes()

@@ -18,7 +18,7 @@ from hansa.encode.checks import IntegerVector, check_integers, power_of_two, rea
 from hansa.encode.clip import Clipped
 from hansa.encode.grid import LARGEST_NORM, Grid
 from hansa.encode.integers import largest_each, square_norm
-from hansa.encode.randomness import Randomness, uniform
+from hansa.encode.randomness import Randomness, coins
 from hansa.errors import UpdateError
 
 DRAWS = 64
@@ -81,8 +81,8 @@ def quantise(clipped: Clipped, grid: Grid, *, randomness: Randomness) -> Quantis
         clipped: The update, clipped to the grid's norm or less, of the grid's size.
         grid: The grid.
         randomness: **Where privacy or secrecy matters, `hansa.encode.randomness.system_source`**, or another
-            cryptographically secure function from a size to bytes; 8 bytes are taken for each coordinate and
-            draw. A `numpy.random.Generator` is for simulation and tests: who knows its seed knows more
+            cryptographically secure function from a size to bytes; a draw takes about one byte a
+            coordinate. A `numpy.random.Generator` is for simulation and tests: who knows its seed knows more
             of the update than the integers say.
 
     Returns:
@@ -99,7 +99,7 @@ def quantise(clipped: Clipped, grid: Grid, *, randomness: Randomness) -> Quantis
     Guarantees:
         ``‖x‖² <= bound_l2²`` and ``|x_j| <= bound_each`` hold exactly. Without saturation each coordinate is
         less than one step from y, integers stay as they are, no coordinate changes its sign; and the mean
-        over draws is y to ``2**-53`` steps, apart from what redrawing changes (at most
+        over draws is y to ``2**-61`` steps, apart from what redrawing changes (at most
         ``2**-redraw_bits`` of draws are affected). The same randomness gives the same integers on
         any machine.
 
@@ -108,7 +108,7 @@ def quantise(clipped: Clipped, grid: Grid, *, randomness: Randomness) -> Quantis
         >>> grid = Grid(clip_l2=4.0, scale=0.5, size=3)
         >>> update = clip(np.array([1.0, -0.5, 0.3], np.float32), 4.0)
         >>> quantise(update, grid, randomness=np.random.default_rng(0)).vector.tolist()
-        [2, -1, 1]
+        [2, -1, 0]
     """
     vector = clipped.vector
     if vector.size != grid.size:
@@ -173,7 +173,7 @@ def _draw(
     """Return magnitudes, rounded up or down with these chances, of at most this norm."""
     base = whole.astype(np.int64)
     for _ in range(DRAWS):
-        drawn = base + (uniform(randomness, base.size) < fraction)
+        drawn = base + coins(randomness, fraction)
         if square_norm(drawn) <= bound_l2 * bound_l2:
             return drawn
     return base

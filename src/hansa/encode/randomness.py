@@ -86,30 +86,45 @@ def system_source() -> Expanded:
     return Expanded(os.urandom(32))
 
 
-def uniform(source: Randomness, size: int) -> NDArray[np.float64]:
-    """Return multiples of ``2**-53`` in [0, 1), each equally likely.
+def coins(source: Randomness, chance: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Toss a coin for each chance.
+
+    One random byte settles all but one coin in 256; those get 53 bits more.
 
     Args:
         source: A NumPy generator, or a function that returns so many random bytes.
-        size: How many numbers.
+        chance: Float64, shape ``(n,)``, from 0 to below 1.
 
     Returns:
-        Float64, shape ``(size,)``.
+        Which came up, boolean, shape ``(n,)``.
 
     Raises:
         ConfigurationError: The source is neither, or returned something else than the bytes asked for.
+
+    Guarantees:
+        Each comes up with its chance, rounded up to a multiple of ``2**-61``. A chance of 0 never comes up.
     """
+    scaled = chance * 256.0
+    digit = scaled.astype(np.uint8)
+    byte = np.frombuffer(_take(source, chance.size), np.uint8)
+    up = byte < digit
+    open_still = np.flatnonzero(byte == digit)
+    if open_still.size:
+        words = np.frombuffer(_take(source, 8 * open_still.size), "<u8") >> np.uint64(11)
+        up[open_still] = words * 2.0**-53 < scaled[open_still] - digit[open_still]
+    return up
+
+
+def _take(source: Any, size: int) -> bytes:
     if isinstance(source, np.random.Generator):
-        return source.random(size)
+        return source.bytes(size)
     if not callable(source):
         raise ConfigurationError(
             f"randomness must be a numpy.random.Generator or a function from a size to bytes, got "
             f"{type(source).__name__}. Use system_source() where privacy matters."
         )
-    data: Any = source(8 * size)
-    if not isinstance(data, bytes) or len(data) != 8 * size:
+    data: Any = source(size)
+    if not isinstance(data, bytes) or len(data) != size:
         got = f"{len(data)} bytes" if isinstance(data, bytes) else type(data).__name__
-        raise ConfigurationError(
-            f"the source of randomness was asked for {8 * size} bytes and returned {got}."
-        )
-    return (np.frombuffer(data, "<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        raise ConfigurationError(f"the source of randomness was asked for {size} bytes and returned {got}.")
+    return data
