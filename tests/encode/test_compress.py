@@ -94,6 +94,13 @@ def test_eight_bits_decode_exactly_what_was_encoded():
         assert np.array_equal(decode_eight(data, 255), vector)
 
 
+def test_a_level_never_runs_over_where_the_step_is_a_denormal():
+    # A 127th of this is above 2**-133 by less than a float32 can tell.
+    vector = np.array([127 * 2.0**-133 + 2.0**-149], np.float32)
+    data = EightBits(block=1).encode(vector, bytes)  # every coin comes up
+    assert 0 < decode_eight(data, 1)[0] <= 127 * 2.0**-132
+
+
 def test_the_mean_of_eight_bits_is_the_update():
     vector = np.random.default_rng(2).normal(size=64).astype(np.float32)
     source, draws = Expanded(bytes(32)), 4000

@@ -1,12 +1,13 @@
 import json
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hansa.encode.grid import Grid
+from hansa.encode.grid import Grid, _root_above
 from hansa.errors import ConfigurationError
 
 
@@ -23,6 +24,13 @@ def test_the_bound_is_the_papers_formula_rounded_up(clip, exponent, size, redraw
     bound = Grid(clip_l2=clip, scale=2.0**exponent, size=size, redraw_bits=redraw_bits).bound_l2
     assert math.floor(formula * (1 - 1e-9)) <= bound <= math.ceil(formula * (1 + 1e-9) + 1e-9)
     assert bound >= reach  # rounding toward zero always fits
+
+
+@given(st.fractions(0, 10**20))
+def test_roots_are_rounded_up(value):
+    root = _root_above(value)
+    assert root**2 >= value
+    assert root == 0 or (root - Fraction(1, 2**32)) ** 2 < value
 
 
 def test_bounds_that_are_exact_are_not_rounded_further():

@@ -90,6 +90,8 @@ def test_forged_totals_on_the_edge():
     check_total(total, 2, bound_l2=5, bound_each=4)
     with pytest.raises(UpdateError, match="squared norm of 113"):
         check_total(np.array([7, 8]), 2, bound_l2=5, bound_each=4)
+    with pytest.raises(UpdateError, match="squared norm of 10"):
+        check_total(np.array([1, 3]), 1, bound_l2=3, bound_each=3)
     with pytest.raises(UpdateError, match="magnitude 9"):
         check_total(np.array([0, -9]), 2, bound_l2=5, bound_each=4)
     with pytest.raises(UpdateError, match="dtype float64"):
