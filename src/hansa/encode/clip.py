@@ -1,0 +1,130 @@
+"""Clipping: the only thing that bounds what one client can add to a sum.
+
+The bound travels with the vector: whoever holds a `Clipped` holds a vector of at most that norm.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hansa.encode.checks import check_floats, read_only, real_number, settle
+from hansa.errors import UpdateError
+from hansa.types import FloatVector
+
+SMALLEST_BOUND = 2.0**-126
+"""The smallest normal float32: a smaller bound would leave nothing but denormals."""
+LARGEST_BOUND = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Clipped:
+    """A vector with a bound on its norm.
+
+    Attributes:
+        vector: Float32, shape ``(d,)``, finite.
+        bound_l2: At least the Euclidean norm of ``vector``; from ``2**-126`` to the largest float32.
+
+    Raises:
+        UpdateError: The vector is malformed, or its norm is above the bound (or so little below it that
+            float64 cannot tell).
+        ConfigurationError: The bound is out of its range.
+
+    Guarantees:
+        The exact norm of the vector, in real numbers, is at most the bound.
+    """
+
+    vector: FloatVector
+    bound_l2: float
+
+    def __post_init__(self) -> None:
+        check_floats(self.vector, "the clipped vector")
+        settle(self, bound_l2=check_bound(self.bound_l2))
+        square = _sum_of_squares(self.vector)
+        if not _fits(square, self.vector.size, self.bound_l2):
+            raise UpdateError(
+                f"a vector of norm {math.sqrt(square):.9g} was said to be clipped to {self.bound_l2:.9g}. "
+                "Make such values with clip()."
+            )
+
+
+def clip(vector: FloatVector, bound_l2: float) -> Clipped:
+    """Shorten a vector to a norm; a vector that is short enough stays as it is.
+
+    Args:
+        vector: Float32, shape ``(d,)``, finite, any norm: zeros and denormals are fine.
+        bound_l2: The largest norm, from ``2**-126`` to the largest float32.
+
+    Returns:
+        A copy of the vector, times at most 1, with the bound. It is read-only.
+
+    Raises:
+        UpdateError: The vector is no flat float32 array, is empty, or holds NaN or an infinity.
+        ConfigurationError: The bound is out of its range.
+
+    Guarantees:
+        The exact norm of the result is at most the bound, after all rounding. Clipping again changes
+        nothing. No coordinate grows or changes its sign. A vector that is shortened keeps its direction to
+        float32 precision, and a norm within ``2**-22`` of the bound (coordinates that become denormal apart).
+
+    Example:
+        >>> clip(np.array([3, 4], np.float32), 10.0).vector.tolist()
+        [3.0, 4.0]
+        >>> clip(np.array([3, 4], np.float32), 2.5).vector.round(5).tolist()
+        [1.5, 2.0]
+    """
+    check_floats(vector, "the update")
+    bound = check_bound(bound_l2)
+    square = _sum_of_squares(vector)
+    if _fits(square, vector.size, bound):
+        return Clipped(vector=read_only(vector.copy()), bound_l2=bound)
+    # Twice the margin of `_fits` is taken off, so that the result fits for certain; see there.
+    factor = bound / math.sqrt(square) * (1 - 2 * _margin(vector.size))
+    return Clipped(vector=read_only(_scaled_toward_zero(vector, factor)), bound_l2=bound)
+
+
+def check_bound(bound_l2: Any) -> float:
+    """Return a norm to clip to as a float.
+
+    Raises:
+        ConfigurationError: It is not a number from ``2**-126`` to the largest float32.
+    """
+    return real_number("the norm to clip to", bound_l2, low=SMALLEST_BOUND, high=LARGEST_BOUND)
+
+
+def _sum_of_squares(vector: FloatVector) -> float:
+    # The square of a float32 is exact in float64 (48 bits, and no exponent that overflows or underflows).
+    # Not a dot product, which would start the threads of a BLAS.
+    return float(np.add.reduce(np.square(vector, dtype=np.float64)))
+
+
+def _margin(size: int) -> float:
+    """Return a bound on the relative error of a sum of ``size`` squares, with room for a few roundings more.
+
+    Adding n numbers that are not negative, in any order, has a relative error below
+    1.01 · (n - 1) · 2**-53 (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 4.2).
+    This is about twice that.
+    """
+    return (size + 8) * 2.0**-52
+
+
+def _fits(square: float, size: int, bound: float) -> bool:
+    # The left side is above the true sum, the right one at most one rounding above the true square, and the
+    # margin pays for that rounding too.
+    return square * (1 + _margin(size)) <= bound * bound
+
+
+def _scaled_toward_zero(vector: FloatVector, factor: float) -> FloatVector:
+    """Return the vector times a factor below 1, each product rounded toward zero.
+
+    So the exact norm is at most that of the products, of which each has one rounding of float64.
+    """
+    exact: NDArray[np.float64] = vector.astype(np.float64) * factor
+    result = exact.astype(np.float32)
+    grew = np.abs(result.astype(np.float64)) > np.abs(exact)
+    result[grew] = np.nextafter(result[grew], np.float32(0))
+    return result
