@@ -29,6 +29,21 @@ def test_backend_is_chosen_when_unset(monkeypatch):
     assert run(sys.executable, "-c", code).strip() == "jax"
 
 
+def test_onednn_is_settled_for_tensorflow_alone_and_where_it_is_not_set(monkeypatch):
+    name = "TF_ENABLE_ONEDNN_OPTS"
+    code = f"import os, hansa; print(os.environ.get('{name}'))"
+    for backend, value, expected in (
+        ("tensorflow", None, "1"),
+        ("tensorflow", "0", "0"),
+        ("jax", None, "None"),
+    ):
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+        assert run(sys.executable, "-c", code).strip() == expected
+
+
 def test_every_exported_name_exists():
     import hansa
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from bridge_cases import all_cases, case, rows, sequential
 from keras import layers
-from trainer_cases import BEFORE, Pair, population
+from trainer_cases import BEFORE, Pair, places, population
 
 from hansa.algorithms import FedProx, Scaffold
 from hansa.errors import ConfigurationError, UnknownNameError
@@ -18,7 +19,9 @@ pytestmark = pytest.mark.backends
 if keras.config.backend() != "tensorflow":
     pytest.skip("the trainer is TensorFlow's", allow_module_level=True)
 
-from hansa.bridge.tensorflow_trainer import Trainer  # noqa: E402
+from hansa.bridge import tensorflow_trainer  # noqa: E402
+
+Trainer = tensorflow_trainer.Trainer
 
 CASES = all_cases()
 STRATEGIES = Trainer.strategies
@@ -172,6 +175,114 @@ def test_other_dtypes_are_taken_and_the_rows_are_not_changed(strategy: str) -> N
     assert np.array_equal(x, rows()[0])
 
 
+UNEVEN = ((10, 1), (7, 2), (10, 1), (4, 1), (9, 1))  # rows and passes of each client
+FACTORS = [3.0, 1.0, 2.0, 5.0, 1.0]
+# Those that `add` cannot train in one program with XLA, or not at all, are among them.
+ADDED = ["sgd", "adam", "average", "sample_weight", "batchnorm", "embedding", "dropout"]
+
+
+def uneven(pair: Pair, sizes: Any = UNEVEN, **more: Any) -> list[Any]:
+    return [pair.task(n=n, passes=p, seed=seed, **more) for seed, (n, p) in enumerate(sizes)]
+
+
+def added(pair: Pair, tasks: Any, factors: Any = FACTORS, *, leaf: int, room: int) -> tuple[list[Any], Any]:
+    """Return what `add` gives, each leaf's sum as one vector."""
+    n = len(pair.examples)
+    moved = [dataclasses.replace(t, batches=[places(b, n) for b in t.batches]) for t in tasks]
+    arrays = pair.layout.unflatten(pair.start)
+    sums, metrics = pair.trainer.add(arrays, moved, factors, leaf=leaf, room=room)
+    return [np.concatenate([part.reshape(-1) for part in found]) for found in sums], metrics
+
+
+def check_sums(pair: Pair, tasks: Any, *, leaf: int, room: int, atol: float = 1e-4) -> None:
+    sums, metrics = added(pair, tasks, FACTORS[: len(tasks)], leaf=leaf, room=room)
+    expected = [pair.expected(task) for task in tasks]
+    assert len(sums) == -(-len(tasks) // leaf)
+    for number, found in enumerate(sums):
+        inside = range(number * leaf, min((number + 1) * leaf, len(tasks)))
+        change = sum(FACTORS[i] * (expected[i][0].astype(float) - pair.start) for i in inside)
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found, change, rtol=1e-3, atol=atol)
+    for found, (*_, told) in zip(metrics, expected, strict=True):
+        assert found == pytest.approx(told, rel=max(1e-4, atol / 5), abs=1e-6)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("name", ADDED)
+def test_sums_are_those_of_the_changes(name: str, strategy: str) -> None:
+    pair = Pair(CASES[name], strategy)
+    tasks = uneven(pair)
+    if strategy == "xla" and name in REFUSED_BY_XLA:
+        with pytest.raises(ConfigurationError, match="XLA cannot compile"):
+            added(pair, tasks, leaf=2, room=6)
+        return
+    for _ in range(2):  # the second call has the first one's memory
+        check_sums(pair, tasks, leaf=2, room=6, atol=5 * LOOSE.get(name, 2e-5))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("leaf", "room"), [(1, 5), (1, 8), (3, 6), (5, 5), (8, 8)])
+def test_leaves_may_have_any_size(leaf: int, room: int, strategy: str) -> None:
+    pair = Pair(CASES["adam"], strategy)
+    check_sums(pair, uneven(pair), leaf=leaf, room=room)
+    count = pair.trainer.compilations
+    check_sums(pair, uneven(pair)[:2], leaf=leaf, room=room)
+    # At most one more: minibatches are fewer, or all of them full.
+    assert pair.trainer.compilations <= count + 1
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_one_client_is_a_sum(strategy: str) -> None:
+    pair = Pair(CASES["momentum"], strategy)
+    check_sums(pair, uneven(pair)[1:2], leaf=1, room=1)
+    check_sums(pair, uneven(pair, learning_rate=0.02)[:1], leaf=1, room=1)
+    check_sums(pair, uneven(pair, correct=FedProx(mu=0.5).correct)[:1], leaf=1, room=1)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_sums_of_mean_gradients(strategy: str) -> None:
+    pair = Pair(CASES["sample_weight"], strategy)
+    check_sums(pair, uneven(pair, kind="gradient"), leaf=2, room=6)
+
+
+def test_full_minibatches_of_a_model_that_is_not_padded_are_one_program() -> None:
+    pair = Pair(CASES["batchnorm"], "xla")
+    check_sums(pair, uneven(pair, ((8, 1), (4, 2), (12, 1))), leaf=2, room=4, atol=2.5e-2)
+    assert pair.trainer.compilations == 1
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_is_not_finite_spoils_its_leaf_alone(strategy: str) -> None:
+    pair = Pair(CASES["sgd"], strategy)
+    spoilt = Pair(CASES["sgd"], strategy)
+    bad = spoilt.trainer._rows.population.x
+    bad[places(np.array([9]), spoilt.n)] = np.nan  # only clients of 10 rows have it
+    spoilt.trainer = Trainer(spoilt.program, spoilt.trainer._rows.population, strategy=strategy)
+    tasks = uneven(pair, ((4, 1), (7, 1), (4, 1), (10, 1), (9, 1)))
+    whole, part = (added(one, tasks, leaf=2, room=6)[0] for one in (pair, spoilt))
+    assert [bool(np.isfinite(leaf).all()) for leaf in part] == [True, False, True]
+    assert np.array_equal(part[0], whole[0])
+    np.testing.assert_allclose(part[2], whole[2], rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["sgd", "sample_weight", "embedding"])
+def test_rows_that_are_not_laid_out_give_the_same_sums(name: str, monkeypatch: Any) -> None:
+    laid = Pair(CASES[name], "xla")
+    expected = added(laid, uneven(laid), leaf=2, room=6)[0]
+    monkeypatch.setattr(tensorflow_trainer, "HELD_BYTES", 0)
+    pair = Pair(CASES[name], "xla")
+    for found, sums in zip(added(pair, uneven(pair), leaf=2, room=6)[0], expected, strict=True):
+        np.testing.assert_allclose(found, sums, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_rows_that_are_not_there_are_not_added(strategy: str) -> None:
+    pair = Pair(CASES["sgd"], strategy)
+    task = pair.task(batches=[np.array([0, pair.n + BEFORE])])
+    with pytest.raises(IndexError, match=f"rows are from 0 to {pair.n + BEFORE - 1}"):
+        pair.trainer.add(pair.layout.unflatten(pair.start), [task], [1.0], leaf=1, room=1)
+
+
 class Words(layers.Layer):
     """Needs an operation on strings, which XLA does not have."""
 
@@ -185,6 +296,8 @@ def test_what_xla_cannot_compile_is_refused() -> None:
     pair = Pair(case(sequential(Words, layers.Flatten), rows()), "xla")
     with pytest.raises(ConfigurationError, match="XLA cannot compile the model"):
         pair.found(pair.task())
+    with pytest.raises(ConfigurationError, match="XLA cannot compile the model"):
+        added(pair, [pair.task()], [1.0], leaf=1, room=1)
     graph = Pair(case(sequential(Words, layers.Flatten), rows()), "graph")
     graph.check(graph.task())
 

@@ -1,10 +1,10 @@
-"""Local training of many clients by one worker: a client's whole training is one TensorFlow function."""
+"""Local training of many clients by one worker, in compiled TensorFlow functions."""
 
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import keras
@@ -13,15 +13,14 @@ import tensorflow as tf
 
 from hansa.bridge import model as bridge
 from hansa.bridge.padding import padded_size, pads
+from hansa.bridge.tensorflow_loops import Loops, Work, aligned, tensor
 from hansa.bridge.tensorflow_program import Program
 from hansa.errors import ConfigurationError, UnknownNameError
-from hansa.types import Array, Examples, LocalTask, Metrics, map_arrays
+from hansa.types import Array, Examples, LocalTask, Metrics
 
-Carry = tuple[Any, ...]
-"""What one minibatch hands to the next beside variables: loss times rows, rows, and sums of gradients."""
-
-_SMALL = 16
-_ALIGNMENT = 64
+HELD_BYTES = 64 << 20  # of minibatches that are laid out at once
+_MOST_BUFFERS = 16
+_LAID_KINDS = "biuf"  # of numpy's dtypes
 _NOISE = ("Random", "Multinomial", "TruncatedNormal")
 
 
@@ -29,8 +28,8 @@ _NOISE = ("Random", "Multinomial", "TruncatedNormal")
 class Trainer:
     """One worker's local training, with the rows of all clients at hand.
 
-    A client's whole training is one call of a compiled function, which takes the start weights and the
-    numbers of the rows, and gives the weights after it. The rows themselves are handed to TensorFlow once.
+    A client's whole training, or that of several clients (`add`), is one call of a compiled function, which
+    takes the start weights and the numbers of the rows, and gives the weights or sums after it.
 
     With the strategy ``"xla"`` minibatches have a fixed size and their number is filled up to a power of
     two, so that clients of different sizes share programs. Short minibatches are filled up as well where
@@ -39,6 +38,9 @@ class Trainer:
 
     A trainer belongs to one thread, as do its program and model: TensorFlow's variables are state.
 
+    Guarantees:
+        What a client's training gives does not depend on how many workers there are.
+
     Attributes:
         strategies: The ways to compile; which is faster depends on model and machine.
     """
@@ -46,7 +48,8 @@ class Trainer:
     strategies: ClassVar[tuple[str, ...]] = ("xla", "graph")
     shares_model: ClassVar[bool] = False
     """TensorFlow's variables are state, so that each thread has a model."""
-    adds: ClassVar[bool] = False
+    adds: ClassVar[bool] = True
+    """Whether `add` is there."""
 
     def __init__(
         self,
@@ -80,25 +83,15 @@ class Trainer:
         ]
         self._xla = strategy == "xla"
         self._pads = self._xla and pads(self._model, outputs, training=True)
-        self._weights = bridge.weight_variables(self._model)
-        self._seeds = bridge.seed_variables(self._model)
-        self._trainable = list(self._model.trainable_variables)
-        self._shapes = [tuple(v.shape) for v in self._weights]
-        self._ends = np.cumsum([0, *(int(np.prod(shape)) for shape in self._shapes)]).tolist()
-        self._rate = bridge.learning_rate_variable(self._optimizer)
-        self._starts = [(v, _fresh(value)) for v, value in program.starts if v is not self._rate]
-        self._own_rate = next((float(value) for v, value in program.starts if v is self._rate), 0.0)
-        weight = population.sample_weight
-        data = (population.x, population.y, () if weight is None else (weight,))
-        self._population = population
-        same = like if like is not None and like._population is population else None
-        self._flat = [tf.constant(a) for a in keras.tree.flatten(data)] if same is None else same._flat
-        self._structure = data
-        self._data: Any = ()  # the rows inside a function that is being traced
-        self._rows = len(population)
+        rate = bridge.learning_rate_variable(self._optimizer)
+        self._own_rate = next((float(value) for v, value in program.starts if v is rate), 0.0)
+        same = like is not None and like._rows.population is population
+        self._rows = like._rows if like is not None and same else _Rows(population)
         kin = like if like is not None and like._model is self._model else None
-        self._names: list[str] = [] if kin is None else kin._names
+        self._loops = Loops(program) if kin is None else kin._loops
         self._compiled: dict[Any, Any] = {} if kin is None else kin._compiled
+        self._start: tuple[Any, Any, Any] = (None, None, None)
+        self._buffers: dict[Any, tuple[Array, Any]] = {}
 
     def on(self, population: Examples) -> Trainer:
         """Return a trainer like this one with other rows; compiled functions are shared."""
@@ -133,76 +126,205 @@ class Trainer:
         Raises:
             ConfigurationError: If XLA cannot compile the model.
         """
-        bridge.check_learning_rate(self._optimizer, task.learning_rate)
-        if task.correct is not None:
-            bridge.check_correction(self._optimizer)
-        batches = list(task.batches)
-        order = np.concatenate([np.zeros(0, np.int64), *batches], casting="same_kind")
-        # XLA would take the nearest row that there is.
-        if len(order) and not 0 <= order.min() <= order.max() < self._rows:
-            raise IndexError(f"rows are from 0 to {self._rows - 1}, got {order.min()} to {order.max()}.")
+        self._check(task)
+        order, sizes = self._order([task])
         rate = self._own_rate if task.learning_rate is None else task.learning_rate
-        floats = _tensor(*(np.asarray(a, np.float32) for a in (*arrays, *control, rate)))
-        sizes = np.array([len(rows) for rows in batches], np.int64)
+        floats = tensor(*(np.asarray(a, np.float32) for a in (*arrays, *control, rate)))
         vector, numbers = (t.numpy() for t in self._run(task, floats, order, sizes))
-        loss, rows, rate, *results = numbers.tolist()
-        cuts = zip(self._ends, self._ends[1:], self._shapes, strict=False)
-        weights = [vector[first:last].reshape(shape) for first, last, shape in cuts]
-        metrics = {"loss": loss / max(rows, 1.0), **dict(zip(self._names, results, strict=True))}
-        return weights, len(batches), rate, metrics
+        (metrics,) = self._metrics(numbers[None])
+        return self._loops.arrays(vector), len(sizes), float(numbers[2]), metrics
+
+    def add(
+        self,
+        arrays: Sequence[Array],
+        tasks: Sequence[LocalTask],
+        weights: Sequence[float],
+        *,
+        leaf: int,
+        room: int,
+    ) -> tuple[list[list[Array]], list[Metrics]]:
+        """Train several clients from the same weights and add up the changes of the weights.
+
+        Args:
+            arrays: The weights, in the layout's order.
+            tasks: What each client does; they have the same kind and learning rate.
+            weights: Weight of each client in its sum.
+            leaf: How many clients, one after another, are one sum; the last may have fewer.
+            room: For how many clients programs are compiled: as many as a call has at most.
+
+        Returns:
+            The float64 sums ``Σ weight · change`` by leaf, each as arrays in the layout's order, which are
+            valid until the next call; and each client's metrics. A change that is not finite makes its
+            sum so.
+
+        Raises:
+            ConfigurationError: If XLA cannot compile the model.
+        """
+        self._check(tasks[0])
+        order, sizes = self._order(tasks)
+        if self._xla and not self._pads and len(set(sizes.tolist())) > 1:
+            return self._one_by_one(arrays, tasks, weights, leaf)
+        leaves = -(-len(tasks) // leaf)
+        sums, results = self._fused(arrays, tasks, weights, (order, sizes), leaf, room)
+        host = [np.asarray(s) for s in sums]
+        return [[h[number] for h in host] for number in range(leaves)], self._metrics(results[: len(tasks)])
+
+    # ------------------------------------------------------------------ ways to train
 
     def _run(self, task: LocalTask, floats: Any, order: Array, sizes: Array) -> Any:
-        """Return the vector of weights after the work, and loss, rows, learning rate and metrics.
-
-        Compiled functions take two vectors: start weights, control and learning rate; and the seed, sizes
-        of minibatches and numbers of rows.
-        """
+        """Return the vector of weights after the work, and loss, rows, learning rate and metrics."""
         kind, correct, seed = task.kind, task.correct, np.array([task.seed], np.int64)
+        loops, data = self._loops, self._rows.tensors()
         if not self._xla:
-            plan = _tensor(seed, np.array([len(sizes), 0]), np.cumsum(sizes), order)
-            return self._call(self._whole, _Work(kind, correct), floats, plan)
+            work = Work(kind, correct)
+            return self._call(loops.whole, work, data, floats, work.plan(seed, order, sizes))
         if self._pads:
             width = padded_size(task.batch_size, rows=int(sizes.max(initial=1)))
-            work = _Work(kind, correct, width, _bucket(len(sizes)))
-            return self._call(self._whole, work, floats, work.plan(seed, order, sizes))
-        carry = self._call(self._begin, _Work(kind, None), floats, _tensor(seed))
+            work = Work(kind, correct, width, _bucket(len(sizes)), masked=True)
+            return self._call(loops.whole, work, data, floats, work.plan(seed, order, sizes))
+        carry = self._call(loops.begin, Work(kind, None), data, floats, tensor(seed))
         done = 0
         for width, group in itertools.groupby(sizes.tolist()):
             same = np.array(list(group))
             rows = order[done : done + width * len(same)]
-            work = _Work(kind, correct, width, _bucket(len(same)))
-            carry = self._call(self._loop, work, floats, work.plan(seed, rows, same), *carry)
+            work = Work(kind, correct, width, _bucket(len(same)))
+            carry = self._call(loops.loop, work, data, floats, work.plan(seed, rows, same), *carry)
             done += len(rows)
-        return self._call(self._end, _Work(kind, None), floats, *carry)
+        return self._call(loops.end, Work(kind, None), data, floats, *carry)
 
-    def _call(self, function: Callable[..., Any], work: _Work, *arguments: Any) -> Any:
+    def _fused(  # noqa: PLR0917
+        self,
+        arrays: Sequence[Array],
+        tasks: Sequence[LocalTask],
+        weights: Sequence[float],
+        batches: tuple[Array, Array],
+        leaf: int,
+        room: int,
+    ) -> tuple[Any, Array]:
+        """Train the clients in one program; return sums by variable, and each client's numbers."""
+        order, sizes = batches
+        work = self._work(tasks, sizes, leaf, room)
+        cuts = np.cumsum([0, *(len(task.batches) for task in tasks)])
+        head = np.zeros(2 * room + 1 + work.leaves + 1, np.int64)
+        head[: len(tasks)] = [task.seed for task in tasks]
+        head[room : 2 * room + 1] = cuts[-1]
+        head[room : room + len(cuts)] = cuts
+        head[2 * room + 1 :] = np.minimum(np.arange(work.leaves + 1) * leaf, len(tasks))
+        factors = np.zeros(room)
+        factors[: len(tasks)] = weights
+        data = self._laid(work, order, sizes) if work.laid else self._rows.tensors()
+        floats = self._floats(arrays, tasks[0].learning_rate)
+        plan = work.plan(head, order, sizes)
+        sums, results = self._call(self._loops.clients, work, data, floats, plan, tensor(factors))
+        return sums, np.asarray(results)
+
+    def _work(self, tasks: Sequence[LocalTask], sizes: Array, leaf: int, room: int) -> Work:
+        """Return what a program for these minibatches is compiled for."""
+        task = tasks[0]
+        if not self._xla:
+            return Work(task.kind, task.correct, room=room, leaf=leaf)
+        longest = int(sizes.max(initial=1))
+        width = padded_size(task.batch_size, rows=longest) if self._pads else longest
+        # The last call has fewer clients, and the same program.
+        steps = _bucket(-(-len(sizes) * room // len(tasks)))
+        masked = self._pads and not bool((sizes == width).all())
+        laid = self._rows.can_be_laid and steps * width * self._rows.row_bytes <= HELD_BYTES
+        return Work(task.kind, task.correct, width, steps, masked=masked, laid=laid, room=room, leaf=leaf)
+
+    def _one_by_one(
+        self, arrays: Sequence[Array], tasks: Sequence[LocalTask], weights: Sequence[float], leaf: int
+    ) -> tuple[list[list[Array]], list[Metrics]]:
+        """Train client after client in calls of their own, and add each one's change to its leaf."""
+        sums: list[list[Array]] = []
+        metrics: list[Metrics] = []
+        for number, (task, weight) in enumerate(zip(tasks, weights, strict=True)):
+            if number % leaf == 0:
+                sums.append([np.zeros(shape) for shape in self._loops.shapes])
+            after, _, _, told = self.train(arrays, [], task)
+            changes = [
+                (new - old).astype(np.float64) * weight for new, old in zip(after, arrays, strict=True)
+            ]
+            sums[-1] = [total + change for total, change in zip(sums[-1], changes, strict=True)]
+            metrics.append(told)
+        return sums, metrics
+
+    # ------------------------------------------------------------------ what a call needs
+
+    def _check(self, task: LocalTask) -> None:
+        bridge.check_learning_rate(self._optimizer, task.learning_rate)
+        if task.correct is not None:
+            bridge.check_correction(self._optimizer)
+
+    def _order(self, tasks: Sequence[LocalTask]) -> tuple[Array, Array]:
+        """Return the rows of all minibatches, and the sizes of these."""
+        order = np.concatenate([task.batches.order for task in tasks])
+        # XLA would take the nearest row that there is.
+        if len(order) and not 0 <= order.min() <= order.max() < len(self._rows):
+            raise IndexError(f"rows are from 0 to {len(self._rows) - 1}, got {order.min()} to {order.max()}.")
+        return order, np.concatenate([task.batches.sizes for task in tasks])
+
+    def _floats(self, arrays: Sequence[Array], rate: float | None) -> Any:
+        """Return weights and learning rate as a vector; they are the same for all clients of most rounds."""
+        held, of, vector = self._start
+        if held is not arrays or of != rate:
+            own = self._own_rate if rate is None else rate
+            vector = tensor(*(np.asarray(a, np.float32) for a in (*arrays, own)))
+            self._start = (arrays, rate, vector)
+        return vector
+
+    def _metrics(self, results: Array) -> list[Metrics]:
+        """Return each client's metrics from loss times rows, rows, learning rate and metrics."""
+        return [
+            {"loss": loss / max(rows, 1.0), **dict(zip(self._loops.names, more, strict=True))}
+            for loss, rows, _, *more in results.tolist()
+        ]
+
+    def _laid(self, work: Work, order: Array, sizes: Array) -> list[Any]:
+        """Return minibatches in memory that this worker uses again for the next ones.
+
+        XLA takes rows out of many one value at a time; numpy copies them as fast as memory is.
+        """
+        matrix, laid = work.matrix(order, sizes), []
+        for number, array in enumerate(self._rows.arrays):
+            name = (number, work.steps, work.width)
+            if name not in self._buffers:
+                if len(self._buffers) >= _MOST_BUFFERS:
+                    self._buffers.clear()
+                buffer = aligned((work.steps, work.width, *array.shape[1:]), array.dtype)
+                buffer.fill(0)  # not every place is written
+                # The same memory as TensorFlow sees it. No program runs while it is written.
+                self._buffers[name] = buffer, tf.experimental.dlpack.from_dlpack(buffer.__dlpack__())
+            buffer, seen = self._buffers[name]
+            np.take(array, matrix, axis=0, out=buffer[: len(matrix)], mode="clip")
+            laid.append(seen)
+        return laid
+
+    def _call(self, function: Callable[..., Any], work: Work, data: list[Any], *arguments: Any) -> Any:
         """Call a function, compiled for this work and this number of floats.
 
         Raises:
             ConfigurationError: If XLA cannot compile it, or would give other numbers.
         """
-        arguments = (*arguments, *self._flat)
-        key = (function.__name__, work, arguments[0].shape[0], *(a.shape for a in self._flat if work.width))
+        given = (*data, *arguments)
+        key = (function.__name__, work, arguments[0].shape[0], *(a.shape for a in data if work.width))
         known = self._compiled.get(key)
         if known is not None:
             compiled, captured = known
-            # As compiled(*arguments), without Python's checks, which would take as long as a step.
-            return compiled._call_flat(list(arguments), captured)
+            # As compiled(*given), without Python's checks, which would take as long as a step.
+            return compiled._call_flat(list(given), captured)
 
         def bound(*given: Any) -> Any:
-            count = len(given) - len(self._flat)
-            self._data = keras.tree.pack_sequence_as(self._structure, given[count:])
-            return function(work, *given[:count])
+            rows = keras.tree.pack_sequence_as(self._rows.structure, given[: len(data)])
+            return function(work, rows, *given[len(data) :])
 
         if work.width:
-            compiled, result = self._first_call(bound, arguments)
+            compiled, result = self._first_call(bound, given)
         else:
-            own = arguments[: len(arguments) - len(self._flat)]
             plan = tf.TensorSpec((None,), tf.int64)
-            taken = [plan if a.dtype == tf.int64 else a for a in own]
-            taken += [tf.TensorSpec((None, *a.shape[1:]), a.dtype) for a in self._flat]
+            taken = [tf.TensorSpec((None, *a.shape[1:]), a.dtype) for a in data]
+            taken += [plan if a.dtype == tf.int64 else a for a in arguments]
             compiled = tf.function(bound, autograph=False).get_concrete_function(*taken)
-            result = compiled(*arguments)
+            result = compiled(*given)
         self._compiled[key] = compiled, compiled.captured_inputs
         return result
 
@@ -219,160 +341,31 @@ class Trainer:
             raise ConfigurationError(f"XLA cannot compile the model: {str(error).splitlines()[0]}") from error
         raise ConfigurationError(f"XLA cannot compile the model faithfully: {reason}.")
 
-    # ------------------------------------------------------------------ compiled
 
-    def _whole(self, work: _Work, floats: Any, plan: Any) -> tuple[Any, Any]:
-        return self._end(work, floats, *self._loop(work, floats, plan, *self._begin(work, floats, plan)))
+class _Rows:
+    """The rows of all clients, and TensorFlow's copy of them where one is needed."""
 
-    def _begin(self, work: _Work, floats: Any, plan: Any) -> Carry:
-        """Write start weights, learning rate, seeds and fresh states into the variables."""
-        for variable, value in zip(self._weights, self._cut(floats), strict=True):
-            variable.assign(tf.cast(value, variable.dtype))
-        for position, variable in enumerate(self._seeds):
-            variable.assign(tf.cast(tf.stack([plan[0], position]), variable.dtype))
-        for variable, fresh in self._starts:
-            variable.assign(fresh())
-        if self._rate is not None:
-            self._rate.assign(floats[-1])
-        self._model.reset_metrics()
-        totals = [tf.zeros(v.shape) for v in self._trainable] if work.kind == "gradient" else []
-        return (tf.constant(0.0), tf.constant(0.0), *totals)
+    def __init__(self, population: Examples) -> None:
+        weight = population.sample_weight
+        self.population = population
+        self.structure = (population.x, population.y, () if weight is None else (weight,))
+        self.arrays: list[Array] = keras.tree.flatten(self.structure)
+        self.row_bytes = sum(a[:1].nbytes for a in self.arrays)
+        # On other devices all rows lie there, and are taken by number.
+        on_cpu = not tf.config.list_physical_devices("GPU")
+        self.can_be_laid = on_cpu and all(a.dtype.kind in _LAID_KINDS for a in self.arrays)
+        self._tensors: list[Any] | None = None
+        self._lock = threading.Lock()
 
-    def _loop(self, work: _Work, floats: Any, plan: Any, *carry: Any) -> Carry:
-        """Run the minibatches."""
-        count, batch = self._batches(work, plan)
-        starts = dict(zip(map(id, self._weights), self._cut(floats), strict=True))
-        controls = dict(zip(map(id, self._weights), self._cut(floats[self._ends[-1] : -1]), strict=False))
+    def __len__(self) -> int:
+        return len(self.population)
 
-        def corrected(v: Any, gradient: Any) -> Any:
-            near = (starts[id(v)], controls.get(id(v), 0.0))
-            return work.correct(gradient, tf.convert_to_tensor(v.value), *(tf.cast(a, v.dtype) for a in near))
-
-        def step(i: Any, loss: Any, rows: Any, *totals: Any) -> Carry:
-            grads, more, seen = self._gradients(*batch(i), scale=work.kind == "train")
-            if work.kind == "gradient" or work.correct is not None:
-                grads = [tf.convert_to_tensor(grad) for grad in grads]
-            if work.kind == "gradient":
-                totals = tuple(t + tf.cast(g, "float32") * seen for t, g in zip(totals, grads, strict=True))
-            else:
-                if work.correct is not None:
-                    grads = [corrected(v, grad) for v, grad in zip(self._trainable, grads, strict=True)]
-                self._optimizer.apply(grads, self._trainable)
-            return (i + 1, loss + more * seen, rows + seen, *totals)
-
-        first = (tf.zeros((), count.dtype), *carry)
-        return tf.while_loop(lambda i, *_: i < count, step, first, parallel_iterations=1)[1:]
-
-    def _batches(self, work: _Work, plan: Any) -> tuple[Any, Callable[[Any], tuple[Any, Any]]]:
-        """Return the number of minibatches, and a function that gives one and which of its rows count."""
-        if not self._xla:
-            count, ends, order = plan[1], plan[2:], plan[plan[1] + 3 :]
-            return count, lambda i: (self._take(order[ends[i] : ends[i + 1]]), None)
-        sizes = plan[1 : 1 + work.steps]
-        order = tf.reshape(plan[1 + work.steps :], (work.steps, work.width))
-        places = tf.range(work.width, dtype=plan.dtype)
-
-        def padded(i: Any) -> tuple[Any, Any]:
-            return self._take(order[i]), tf.cast(places < sizes[i], "float32") if self._pads else None
-
-        return tf.reduce_sum(tf.cast(sizes > 0, "int32")), padded
-
-    def _take(self, rows: Any) -> Any:
-        return map_arrays(self._data, lambda values: tf.gather(values, rows))
-
-    def _end(self, work: _Work, floats: Any, *carry: Any) -> tuple[Any, Any]:
-        """Return the vector of weights, and loss times rows, rows, learning rate and metrics."""
-        loss, rows, *totals = carry
-        results = bridge.metric_tensors(self._model)
-        self._names[:] = list(results)
-        if work.kind == "train" and bridge.averages_weights(self._optimizer):
-            self._optimizer.finalize_variable_values(self._trainable)
-        values = {id(v): tf.cast(v.value, "float32") for v in self._weights}
-        if work.kind == "gradient":
-            starts = dict(zip(map(id, self._weights), self._cut(floats), strict=True))
-            for v, total in zip(self._trainable, totals, strict=True):
-                values[id(v)] = starts[id(v)] - total / tf.maximum(rows, 1.0)
-        numbers = [loss, rows, self._optimizer.learning_rate, *results.values()]
-        return (
-            tf.concat([tf.reshape(value, [-1]) for value in values.values()], 0),
-            tf.stack([tf.reduce_mean(tf.cast(number, "float32")) for number in numbers]),
-        )
-
-    def _gradients(self, data: Any, mask: Any, *, scale: bool) -> tuple[list[Any], Any, Any]:
-        """Return gradients, loss and number of rows of a minibatch."""
-        x, y, weights = data
-        weight = weights[0] if weights else None
-        rows = tf.cast(tf.shape(keras.tree.flatten(x)[0])[0], "float32")
-        loss_weight = weight
-        if mask is not None:
-            # A mean over the padded batch becomes the mean over its real rows.
-            size, rows = rows, tf.reduce_sum(mask)
-            loss_weight = mask * (size / rows)
-            loss_weight = loss_weight if weight is None else tf.cast(weight, "float32") * loss_weight
-        with tf.GradientTape() as tape:
-            y_pred = self._model(x, training=True)
-            loss = bridge.compute_loss(self._model, x, y, y_pred, loss_weight, training=True)
-            scaled = self._optimizer.scale_loss(loss) if scale else loss
-        if mask is None:
-            bridge.update_metrics(self._model, x, y, y_pred, weight)
-        else:
-            bridge.update_padded_metrics(self._model, y, y_pred, weight, mask)
-        variables = [v.value for v in self._trainable]
-        grads = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return grads, tf.cast(loss, "float32"), rows
-
-    def _cut(self, vector: Any) -> list[Any]:
-        """Return the weights' parts of a vector; none of an empty one."""
-        if vector.shape[0] == 0:
-            return []
-        cuts = zip(self._ends, self._ends[1:], self._shapes, strict=False)
-        return [tf.reshape(vector[first:last], shape) for first, last, shape in cuts]
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What a program is compiled for.
-
-    Attributes:
-        kind: Kind of the task.
-        correct: The task's correction of gradients.
-        width: Rows of a minibatch, or 0 if dynamic.
-        steps: Number of minibatches that there is room for, or 0 if dynamic.
-    """
-
-    kind: str
-    correct: Any
-    width: int = 0
-    steps: int = 0
-
-    def plan(self, seed: Array, order: Array, sizes: Array) -> Any:
-        """Return seed, sizes of minibatches, and their rows in a matrix of fixed shape.
-
-        The first row of a short minibatch takes the places that are left. Minibatches that are not there
-        have no size.
-        """
-        filled = np.zeros(self.steps, np.int64)
-        filled[: len(sizes)] = sizes
-        matrix = np.zeros((self.steps, self.width), np.int64)
-        if len(order) == len(sizes) * self.width:
-            matrix.reshape(-1)[: len(order)] = order
-        else:
-            real = np.arange(self.width) < filled[:, None]
-            matrix[real] = order
-            matrix = np.where(real, matrix, matrix[:, :1])
-        return _tensor(seed, filled, matrix)
-
-
-def _tensor(*arrays: Array) -> Any:
-    """Return the values of arrays of one dtype, one after another, as a vector."""
-    size = sum(array.size for array in arrays)
-    dtype = arrays[0].dtype
-    memory = np.empty(size * dtype.itemsize + _ALIGNMENT, np.uint8)
-    first = -memory.ctypes.data % _ALIGNMENT
-    values = memory[first : first + size * dtype.itemsize].view(dtype)
-    np.concatenate([array.reshape(-1) for array in arrays], out=values)
-    # TensorFlow takes such memory as it is; nobody else has it.
-    return tf.experimental.dlpack.from_dlpack(values.__dlpack__())
+    def tensors(self) -> list[Any]:
+        """Return TensorFlow's copy, which all workers share."""
+        with self._lock:
+            if self._tensors is None:
+                self._tensors = [tf.constant(a) for a in self.arrays]
+            return self._tensors
 
 
 def _noise(compiled: Any) -> str | None:
@@ -392,11 +385,3 @@ def _loss_by_output(model: Any) -> str | None:
 
 def _bucket(steps: int) -> int:
     return 1 << max(steps - 1, 0).bit_length()
-
-
-def _fresh(value: Array) -> Callable[[], Any]:
-    """Return a function that gives this value inside a graph, which does not hold large arrays itself."""
-    if not value.any():
-        return lambda: tf.zeros(value.shape, value.dtype)
-    kept = tf.constant(value) if value.size > _SMALL else value
-    return lambda: tf.convert_to_tensor(kept)
