@@ -190,6 +190,13 @@ def test_the_bytes_are_those_of_the_vector_engine(cluster):
     assert on_ray._engine.describe() == {"kind": "vector", "strategy": facts["strategy"]}
 
 
+@pytest.mark.backends
+@pytest.mark.parametrize("norm", [False, True])
+def test_the_bytes_are_those_of_the_vector_engine_on_every_backend(cluster, norm):
+    clients = people(9)
+    assert same(fitted(Vector(workers=2), clients, norm=norm), fitted(cluster, clients, norm=norm))
+
+
 def test_scaffolds_memories_stay_with_the_driver(cluster):
     settings = {"clients": people(20), "cohort": 10, "algorithm": hansa.Scaffold(batch_size=4)}
     on_ray = fitted(RayCluster(workers=1), **settings)

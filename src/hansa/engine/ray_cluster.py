@@ -8,7 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from hansa import bridge, client
+from hansa import client
 from hansa.engine.cohort import Cohort
 from hansa.engine.crew import CALL_BYTES, CALLS, Part, leaves_by_call
 from hansa.engine.engine import Declared, check_workers
@@ -80,11 +80,6 @@ class RayCluster(Declared):
         if not isinstance(learner, KerasLearner):
             raise ConfigurationError(
                 f"the Ray engine compiles Keras models; {type(learner).__name__} is none. Use engine='local'."
-            )
-        if (backend := bridge.choose_backend()) != "jax":
-            raise ConfigurationError(
-                f"the Ray engine trains with JAX, and this process uses {bridge.BACKENDS[backend]}. Set "
-                "KERAS_BACKEND=jax, or use engine='vector'."
             )
         load_ray()
         return RayEngine(
