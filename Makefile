@@ -21,10 +21,10 @@ demo: $(VENV)/.base  ## train the four hospitals: logistic regression, then a sm
 
 test: $(VENV)/.test  ## all tests: on JAX, then what depends on the backend on TensorFlow and PyTorch
 	KERAS_BACKEND=jax $(PYTEST) -n $(JOBS) --dist loadgroup -m "not slow"
-	KERAS_BACKEND=tensorflow $(PYTEST) -m "backends and not slow" tests
+	KERAS_BACKEND=tensorflow $(PYTEST) -n $(JOBS) --dist loadgroup -m "backends and not slow" tests
 	@if $(BIN)/python -c 'import torch' 2>/dev/null; then \
 		echo "KERAS_BACKEND=torch pytest -m backends"; \
-		KERAS_BACKEND=torch $(PYTEST) -m "backends and not slow" tests; \
+		KERAS_BACKEND=torch $(PYTEST) -n $(JOBS) --dist loadgroup -m "backends and not slow" tests; \
 	else echo "PyTorch is not installed: its tests were not run (pip install torch in $(VENV))"; fi
 
 test-fast: $(VENV)/.test  ## the tests on JAX only, without those that need the network
