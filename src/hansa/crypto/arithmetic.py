@@ -22,7 +22,6 @@ P = 2**64 - 2**32 + 1
 _P = np.uint64(P)
 _LOW = np.uint64(2**32 - 1)
 _32 = np.uint64(32)
-_ZERO = np.uint64(0)
 
 
 @intrinsic

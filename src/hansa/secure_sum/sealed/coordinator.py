@@ -6,7 +6,7 @@ the reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +75,7 @@ class Coordinator:
                 self.dropped[name] = reason
             else:
                 self._seals[name] = sealed[name]
-        self._enough(self._seals, "usable seals")
+        self._enough()
         entries = tuple(one.entry for one in self._seals.values())
         return {
             holder: Deliver(
@@ -106,7 +106,7 @@ class Coordinator:
                 self.dropped[dealer] = f"{len(holders)} holders cannot use its shares"
             else:
                 self._holders = tuple(holder for holder in self._holders if holder not in holders)
-        self._enough(self._seals, "usable seals")
+        self._enough()
         if len(self._holders) < self._parameters.threshold:
             raise RoundError(
                 f"{len(self._holders)} holders are left; {self._parameters.threshold} are needed. "
@@ -195,10 +195,10 @@ class Coordinator:
         key = self._roster.by_name[name].signing
         return is_signed(signature, key, label, *self._place.parts, name, *parts)
 
-    def _enough(self, names: Mapping[str, Sealed] | Sequence[str], what: str) -> None:
-        if len(names) < self._parameters.survivors:
+    def _enough(self) -> None:
+        if len(self._seals) < self._parameters.survivors:
             told = "; ".join(f"{name}: {why}" for name, why in self.dropped.items()) or "none was dropped"
             raise RoundError(
-                f"{len(names)} {what} of {len(self._place.cohort)}; a sum has at least "
+                f"{len(self._seals)} usable seals of {len(self._place.cohort)}; a sum has at least "
                 f"{self._parameters.survivors} ({told}). Nothing was opened."
             )

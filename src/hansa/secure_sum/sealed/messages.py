@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,7 +31,7 @@ class Sealed:
     @functools.cached_property
     def entry(self) -> Entry:
         """What holders are told of it."""
-        hashes = tuple(digest("envelope", envelope) for envelope in self.envelopes)
+        hashes = tuple(map(envelope_hash, self.envelopes))
         return Entry(
             sender=self.sender, seal=seal_hash(self.seal), envelopes=hashes, signature=self.signature
         )
@@ -56,7 +56,7 @@ class Entry:
     @functools.cached_property
     def root(self) -> bytes:
         """Hash of the hashes of all envelopes."""
-        return digest("envelopes", *self.envelopes)
+        return envelopes_root(self.envelopes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +116,16 @@ class Opening:
 def seal_hash(seal: Field) -> bytes:
     """Return the hash of a seal."""
     return digest("seal", *seal.shape, np.ascontiguousarray(seal, "<u8").tobytes())
+
+
+def envelope_hash(envelope: bytes) -> bytes:
+    """Return the hash of an envelope."""
+    return digest("envelope", envelope)
+
+
+def envelopes_root(hashes: Iterable[bytes]) -> bytes:
+    """Return the hash of the hashes of a client's envelopes, in order of holders."""
+    return digest("envelopes", *hashes)
 
 
 def share_hash(share: Field) -> bytes:

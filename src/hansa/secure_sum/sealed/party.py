@@ -34,6 +34,8 @@ from hansa.secure_sum.sealed.messages import (
     Opening,
     Sealed,
     Survivors,
+    envelope_hash,
+    envelopes_root,
     seal_hash,
     share_hash,
     survivors_hash,
@@ -122,7 +124,7 @@ class Party:
             )
             for holder, share in zip(place.holders, shares, strict=True)
         )
-        root = digest("envelopes", *(digest("envelope", e) for e in envelopes))
+        root = envelopes_root(map(envelope_hash, envelopes))
         hashed = seal_hash(sealed)
         # Written down before anything leaves: neither two vectors at one place, nor one vector at two.
         content = digest("vector", np.ascontiguousarray(vector, "<i8").tobytes())
@@ -151,7 +153,7 @@ class Party:
         shares: dict[str, Field] = {}
         reasons: dict[str, str] = {}
         for entry, content in zip(entries, deliver.envelopes, strict=True):
-            if digest("envelope", content) != entry.envelopes[mine]:
+            if envelope_hash(content) != entry.envelopes[mine]:
                 raise Refused(f"the envelope of {entry.sender!r} is not the one that it signed")
             try:
                 shares[entry.sender] = self._share_in(content, entry.sender, place)
