@@ -80,6 +80,10 @@ class RoundError(HansaError):
     """A round could not be finished. The global model is as it was before the round."""
 
 
+class VoidRoundError(RoundError):
+    """A secure sum was not opened. Nothing of it is known, and training goes on with the next round."""
+
+
 class RunError(HansaError):
     """A run folder cannot be written, read or resumed."""
 

@@ -156,7 +156,8 @@ class Delta:
     """One client's update: what it would add to the global weights.
 
     Attributes:
-        vector: Flat update, float32, shape ``(d,)``; see `hansa.tree.Layout`.
+        vector: Flat update, float32, shape ``(d,)``; see `hansa.tree.Layout`. Where updates are quantised, the
+            integers that are summed, int64.
         weight: Weight in the mean, 0 or greater (number of training examples, or 1).
     """
 
@@ -304,17 +305,22 @@ class Ask:
     """One request of a round to clients. An engine answers it and knows nothing of learning.
 
     Attributes:
-        phase: What is asked: ``"train"``, ``"evaluate"``, ``"validate"`` (the server's own test set).
+        phase: What is asked: ``"train"``, ``"evaluate"``, ``"validate"`` (the server's own test set), or a
+            phase of the secure sum.
         clients: Who is asked, in cohort order.
         payload: What they need to know.
         reduce: ``"keep"`` wants every reply with its vector; ``"sum"`` wants only the sum of the
             vectors, so that an engine may reduce in a stream.
+        place: Where the messages of a secure sum belong (`hansa.secure_sum.roster.Place`); None without.
+        each: What each client is sent beside the payload, by name.
     """
 
     phase: str
     clients: tuple[str, ...]
-    payload: Any
+    payload: Any = None
     reduce: Literal["keep", "sum"] = "keep"
+    place: Any = None
+    each: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,11 +331,15 @@ class Reply:
         delta: Its update, where it was asked for one and the Ask keeps vectors.
         examples: Number of rows the metrics are about.
         metrics: Loss and metrics by occasion: ``"training"``, ``"before"``, ``"after"``, ``"validation"``.
+        message: What it says in a phase of a secure sum, in place of its update.
+        refusal: Why it does not answer, where it does not.
     """
 
     delta: Delta | None = None
     examples: int = 0
     metrics: Mapping[str, Metrics] = field(default_factory=dict)
+    message: Any = None
+    refusal: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,6 +350,7 @@ class Answer:
         replies: Reply of each client that answered, in cohort order.
         total: Sum of the deltas, where the Ask wanted a sum.
         dropped: Reason by client, for those whose update is not in the sum.
+        corrected: What was wrong, by client, in answers to a secure sum that were found and corrected.
         bytes_down: Bytes of payload sent to all clients together.
         bytes_up: Bytes of payload received from all clients together.
         timings_s: Seconds of the answer by phase (``gather``, ``train``, ``encode``, ``sum``), where the
@@ -349,6 +360,7 @@ class Answer:
     replies: Mapping[str, Reply]
     total: Total | None = None
     dropped: Mapping[str, str] = field(default_factory=dict)
+    corrected: Mapping[str, str] = field(default_factory=dict)
     bytes_down: int = 0
     bytes_up: int = 0
     timings_s: Mapping[str, float] = field(default_factory=dict)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from hansa.types import Answer, Ask, Delta, Start
+from hansa.secure_sum.interface import Phases, Planned, Run, SecureSum, Shape
+from hansa.types import Ask, Start
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plain:
+class Plain(SecureSum, Planned):
     """Updates travel as they are.
 
     Leaks:
@@ -18,20 +18,20 @@ class Plain:
     """
 
     sends_update: ClassVar[bool] = True
-    """Whether what a client sends is its update, so that an engine may add updates where they arise."""
+
+    def plan(self, shape: Shape, run: Run | None = None) -> Plain:  # noqa: ARG002 - it has no limits
+        """Return itself: there is nothing to settle."""
+        return self
 
     def describe(self) -> dict[str, Any]:
         """Return the settings for the run's configuration."""
         return {"kind": "plain"}
 
+    def explain(self) -> str:
+        """Return what the server sees."""
+        return "The server sees every client's update."
+
     # server half
-    def collect(
-        self, start: Start, cohort: tuple[str, ...], *, reduce: Literal["keep", "sum"]
-    ) -> Generator[Ask, Answer, Answer]:
+    def collect(self, start: Start, cohort: tuple[str, ...], *, reduce: Literal["keep", "sum"]) -> Phases:
         """Ask the cohort for its updates; an engine adds them up (`hansa.secure_sum.tree`), or keeps them."""
         return (yield Ask(phase="train", clients=cohort, payload=start, reduce=reduce))
-
-    # client half
-    def send(self, delta: Delta) -> Delta:
-        """Return what a client sends for its update: the update."""
-        return delta

@@ -14,6 +14,8 @@ from hansa.crypto.envelope import ExchangeKey
 from hansa.crypto.ring import N
 from hansa.crypto.signature import SigningKey
 from hansa.errors import ConfigurationError, RoundError
+from hansa.secure_sum.interface import Keys, Refused
+from hansa.secure_sum.roster import Member, Place, Roster
 from hansa.secure_sum.sealed.coordinator import Coordinator
 from hansa.secure_sum.sealed.messages import (
     Complaints,
@@ -25,8 +27,7 @@ from hansa.secure_sum.sealed.messages import (
     survivors_hash,
 )
 from hansa.secure_sum.sealed.parameters import choose
-from hansa.secure_sum.sealed.party import Party, Refused
-from hansa.secure_sum.sealed.roster import Member, Place, Roster
+from hansa.secure_sum.sealed.party import Party
 
 CONFIGURATION = b"c" * 32
 
@@ -50,7 +51,7 @@ class Run:
 
     def party(self, i):
         exchange, signing = self.keys[i]
-        return Party(f"c{i}", exchange=exchange, signing=signing, memory=self.memories[i])
+        return Party(f"c{i}", Keys(exchange, signing), self.memories[i])
 
     def restarted(self, name):
         party = self.party(int(name[1:]))

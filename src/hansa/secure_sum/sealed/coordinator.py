@@ -15,7 +15,8 @@ from hansa.crypto import field, shamir
 from hansa.crypto.ring import N
 from hansa.crypto.shamir import ShareError
 from hansa.crypto.signature import is_signed
-from hansa.errors import RoundError
+from hansa.errors import VoidRoundError
+from hansa.secure_sum.roster import Place, Roster
 from hansa.secure_sum.sealed.messages import (
     Complaints,
     Deliver,
@@ -23,13 +24,12 @@ from hansa.secure_sum.sealed.messages import (
     Lock,
     Locks,
     Opening,
-    Sealed,
+    SealedVector,
     Survivors,
     share_hash,
     survivors_hash,
 )
 from hansa.secure_sum.sealed.parameters import Parameters
-from hansa.secure_sum.sealed.roster import Place, Roster
 from hansa.secure_sum.sealed.seal import Integers, NotAccepted, open_sum
 
 
@@ -59,18 +59,24 @@ class Coordinator:
         """Take the run's pinned values and the place of the attempt."""
         self._roster, self._parameters, self._place = roster, parameters, place
         self.dropped: dict[str, str] = {}
-        self._seals: dict[str, Sealed] = {}
+        self._seals: dict[str, SealedVector] = {}
         self._survivors: tuple[str, ...] = ()
         self._holders: tuple[str, ...] = place.holders
 
-    def deliver(self, sealed: Mapping[str, Sealed]) -> dict[str, Deliver]:
+    def deliver(
+        self, sealed: Mapping[str, SealedVector], reasons: Mapping[str, str] | None = None
+    ) -> dict[str, Deliver]:
         """Check the seals that came; return what each holder is given.
 
+        Args:
+            sealed: What came, by client.
+            reasons: Why nothing came of others, where that is known.
+
         Raises:
-            RoundError: If too few can be used.
+            VoidRoundError: If too few can be used.
         """
         for name in self._place.cohort:
-            reason = self._fault(name, sealed.get(name))
+            reason = (reasons or {}).get(name) or self._fault(name, sealed.get(name))
             if reason:
                 self.dropped[name] = reason
             else:
@@ -91,7 +97,7 @@ class Coordinator:
         hold no shares any more: nobody is blamed on one word.
 
         Raises:
-            RoundError: If too few dealers or holders are left.
+            VoidRoundError: If too few dealers or holders are left.
         """
         against: dict[str, list[str]] = {}
         for holder, told in complaints.items():
@@ -108,7 +114,7 @@ class Coordinator:
                 self._holders = tuple(holder for holder in self._holders if holder not in holders)
         self._enough()
         if len(self._holders) < self._parameters.threshold:
-            raise RoundError(
+            raise VoidRoundError(
                 f"{len(self._holders)} holders are left; {self._parameters.threshold} are needed. "
                 "Nothing was opened."
             )
@@ -119,7 +125,7 @@ class Coordinator:
         """Collect the locks that are valid.
 
         Raises:
-            RoundError: If there are fewer than the threshold.
+            VoidRoundError: If there are fewer than the threshold.
         """
         valid = {
             name: lock.signature
@@ -127,7 +133,7 @@ class Coordinator:
             if name in self._holders and self._signed(name, lock.signature, "lock", self._hash)
         }
         if len(valid) < self._parameters.threshold:
-            raise RoundError(
+            raise VoidRoundError(
                 f"{len(valid)} holders locked the survivors; {self._parameters.threshold} are needed. "
                 "Nothing was opened."
             )
@@ -143,12 +149,12 @@ class Coordinator:
         """Add the seals up and open their sum.
 
         Raises:
-            RoundError: If too few openings came, or what they give is not accepted. Then no other set of
+            VoidRoundError: If too few openings came, or what they give is not accepted. Then no other set of
                 these seals may be opened.
         """
         good = [name for name in self._holders if name in openings and self._opened(name, openings[name])]
         if len(good) < self._parameters.threshold:
-            raise RoundError(
+            raise VoidRoundError(
                 f"{len(good)} holders opened; {self._parameters.threshold} are needed. Nothing was learned."
             )
         total = np.zeros((self._parameters.elements, N), np.uint64)
@@ -162,7 +168,7 @@ class Coordinator:
             place = ("sealed sum", *self._place.parts)
             values = open_sum(total, restored.secret, count, self._parameters, *place)
         except (ShareError, NotAccepted) as error:
-            raise RoundError(f"the sum is void: {error}. The model is left as it was.") from error
+            raise VoidRoundError(f"the sum is void: {error}. The model is left as it was.") from error
         wrong = tuple(good[i] for i in restored.wrong)
         return Sum(total=values, survivors=self._survivors, wrong=wrong)
 
@@ -172,7 +178,7 @@ class Coordinator:
     def _hash(self) -> bytes:
         return survivors_hash(tuple(self._seals[name].entry for name in self._survivors))
 
-    def _fault(self, name: str, sealed: Sealed | None) -> str | None:
+    def _fault(self, name: str, sealed: SealedVector | None) -> str | None:
         if sealed is None:
             return "no seal came"
         shape = (self._parameters.elements, N)
@@ -198,7 +204,7 @@ class Coordinator:
     def _enough(self) -> None:
         if len(self._seals) < self._parameters.survivors:
             told = "; ".join(f"{name}: {why}" for name, why in self.dropped.items()) or "none was dropped"
-            raise RoundError(
+            raise VoidRoundError(
                 f"{len(self._seals)} usable seals of {len(self._place.cohort)}; a sum has at least "
                 f"{self._parameters.survivors} ({told}). Nothing was opened."
             )

@@ -13,7 +13,7 @@ from hansa.crypto.field import Field
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sealed:
+class SealedVector:
     """A client's sealed vector, for the server.
 
     Attributes:
@@ -45,7 +45,7 @@ class Entry:
         sender: The client.
         seal: Hash of the seal.
         envelopes: Hash of each envelope, in order of holders.
-        signature: As in `Sealed`.
+        signature: As in `SealedVector`.
     """
 
     sender: str

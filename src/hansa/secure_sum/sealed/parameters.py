@@ -16,11 +16,10 @@ from hansa.crypto.arithmetic import P
 from hansa.crypto.ring import N
 from hansa.crypto.sampling import ETA
 from hansa.errors import ConfigurationError
+from hansa.secure_sum.roster import MOST_HOLDERS
 
 HONEST = 2
 """Clients in a sum that are assumed not to collude: one alone could not be told from its sum."""
-MOST_HOLDERS = 128
-"""Share holders; in larger cohorts they are a committee."""
 
 _LEVELS = (128, 192, 256)
 _MOST_BITS = {  # of the modulus, by degree: for 128, 192 and 256 bits of security

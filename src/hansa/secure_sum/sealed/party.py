@@ -16,15 +16,19 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from hansa.crypto import envelope, field, shamir
 from hansa.crypto.encoding import digest
-from hansa.crypto.envelope import EnvelopeError, ExchangeKey
+from hansa.crypto.envelope import EnvelopeError
 from hansa.crypto.field import Field
 from hansa.crypto.ring import N
-from hansa.crypto.signature import SigningKey, is_signed
+from hansa.crypto.signature import is_signed
+from hansa.secure_sum import interface
+from hansa.secure_sum.interface import Keys, Refused
+from hansa.secure_sum.roster import Member, Place, Roster
 from hansa.secure_sum.sealed.messages import (
     Complaints,
     Deliver,
@@ -32,7 +36,7 @@ from hansa.secure_sum.sealed.messages import (
     Lock,
     Locks,
     Opening,
-    Sealed,
+    SealedVector,
     Survivors,
     envelope_hash,
     envelopes_root,
@@ -41,12 +45,7 @@ from hansa.secure_sum.sealed.messages import (
     survivors_hash,
 )
 from hansa.secure_sum.sealed.parameters import Parameters
-from hansa.secure_sum.sealed.roster import Member, Place, Roster
 from hansa.secure_sum.sealed.seal import Integers, seal
-
-
-class Refused(Exception):  # noqa: N818 - what a party answers
-    """A party does not do what it was asked, and says why. Nothing was given away."""
 
 
 @dataclass(kw_only=True)
@@ -58,31 +57,24 @@ class _Held:
     shares: dict[str, Field] | None = None  # by dealer; None before delivery
 
 
-class Party:
+class Party(interface.Party):
     """One client in the sealed sums of a run.
 
     Attributes:
         member: Its name and public keys.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        exchange: ExchangeKey,
-        signing: SigningKey,
-        memory: MutableMapping[str, bytes],
-    ) -> None:
+    def __init__(self, name: str, keys: Keys, memory: MutableMapping[str, bytes]) -> None:
         """Take name and keys.
 
         Args:
             name: The client's name.
-            exchange: Its X25519 keys.
-            signing: Its Ed25519 keys.
+            keys: Its private keys.
             memory: What it has sealed, locked and opened; kept on the disk where a process may end.
         """
-        self.member = Member(name=name, exchange=exchange.public, signing=signing.public)
-        self._name, self._exchange, self._signing, self._memory = name, exchange, signing, memory
+        self.member = Member(name=name, exchange=keys.exchange.public, signing=keys.signing.public)
+        self._name, self._exchange, self._signing = name, keys.exchange, keys.signing
+        self._memory = memory
         self._held: _Held | None = None
 
     def join(self, roster: Roster, configuration: bytes, parameters: Parameters) -> None:
@@ -101,7 +93,22 @@ class Party:
 
     # ------------------------------------------------------------------ phases
 
-    def seal(self, vector: Integers, place: Place) -> Sealed:
+    def send(self, vector: Integers, message: Any, place: Place) -> SealedVector:  # noqa: ARG002 - none comes
+        """Return the sealed vector."""
+        return self.seal(vector, place)
+
+    def answer(self, phase: str, message: Any, place: Place) -> Complaints | Lock | Opening:
+        """Do what is asked in the phase ``"deliver"``, ``"lock"`` or ``"open"``."""
+        if phase == "deliver":
+            return self.receive(message, place)
+        if phase == "lock":
+            return self.lock(message, place)
+        if phase == "open":
+            survivors, locks = message
+            return self.open(survivors, locks, place)
+        raise Refused(f"a sealed sum has no phase {phase!r}")
+
+    def seal(self, vector: Integers, place: Place) -> SealedVector:
         """Seal a vector for a round.
 
         Raises:
@@ -132,7 +139,7 @@ class Party:
         self._once(done, hashed)
         signature = self._signing.sign("seal", *place.parts, self._name, hashed, root)
         self._held = _Held(place=place)
-        return Sealed(sender=self._name, seal=sealed, envelopes=envelopes, signature=signature)
+        return SealedVector(sender=self._name, seal=sealed, envelopes=envelopes, signature=signature)
 
     def receive(self, deliver: Deliver, place: Place) -> Complaints:
         """Check what was sealed and open the envelopes that came.

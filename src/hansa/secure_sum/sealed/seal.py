@@ -4,7 +4,7 @@ A seal of x under a key s is b = a · s + e + Δ · x in the ring, with a public
 add up to a seal of the sum of the vectors under the sum of the keys.
 
 Assumes:
-    Ring-LWE with this ring, modulus and error; a key seals one vector, once (`Sealed` sees to it).
+    Ring-LWE with this ring, modulus and error; a key seals one vector, once (`Party` sees to it).
 
 Leaks:
     A seal alone: nothing but its size. A sum of keys: the sum of the vectors and of the errors.

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from hansa.crypto.encoding import digest
 from hansa.errors import ConfigurationError
-from hansa.secure_sum.sealed.parameters import MOST_HOLDERS
 
 KEY = 32
+MOST_HOLDERS = 128
+"""Share holders; in larger cohorts they are a committee."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +95,9 @@ class Place:
         """Who holds shares: the cohort, or a committee of it drawn by hash; in order of the cohort."""
         if len(self.cohort) <= MOST_HOLDERS:
             return self.cohort
-        drawn = sorted(self.cohort, key=lambda name: digest("committee", *self.parts, name))[:MOST_HOLDERS]
-        chosen = set(drawn)
+        # Neither model nor attempt is in it: a server could try many until it likes the committee.
+        run = self.configuration, self.roster, self.round
+        chosen = set(sorted(self.cohort, key=lambda name: digest("committee", *run, name))[:MOST_HOLDERS])
         return tuple(name for name in self.cohort if name in chosen)
 
     def points(self, names: Sequence[str]) -> list[int]:

@@ -1,0 +1,88 @@
+"""What the phases of every secure sum share, on the server's side."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from hansa.errors import ConfigurationError
+from hansa.secure_sum.interface import Run
+from hansa.secure_sum.roster import Place
+from hansa.tree import vector_hash
+from hansa.types import Answer, Start, Total
+
+T = TypeVar("T")
+
+
+def pinned(run: Run | None) -> Run:
+    """Return the run that a secure sum belongs to.
+
+    Raises:
+        ConfigurationError: If it belongs to none.
+    """
+    if run is None:
+        raise ConfigurationError("a secure sum needs a roster of its members before its first round.")
+    return run
+
+
+def place_of(run: Run, start: Start, cohort: tuple[str, ...]) -> Place:
+    """Return where the messages of a round belong."""
+    return Place(
+        configuration=run.configuration,
+        roster=run.roster.hash,
+        model=model_hash(start),
+        round=start.round,
+        attempt=0,
+        cohort=cohort,
+    )
+
+
+def model_hash(start: Start) -> bytes:
+    """Return the hash of the global weights that a round begins with, as messages are bound to it."""
+    return bytes.fromhex(vector_hash(start.weights))
+
+
+def said(answer: Answer, kind: type[T]) -> dict[str, T]:
+    """Return the messages of this kind that came, by client."""
+    return {name: reply.message for name, reply in answer.replies.items() if isinstance(reply.message, kind)}
+
+
+def summed(
+    trained: Answer,
+    later: Iterable[Answer],
+    total: Any,
+    survivors: tuple[str, ...],
+    *,
+    dropped: Mapping[str, str],
+    wrong: Iterable[str],
+) -> Answer:
+    """Return the answer to the Ask to train, with what the phases after it gave.
+
+    Args:
+        trained: The answer to the Ask to train.
+        later: The answers to the other phases.
+        total: Sum of the survivors' vectors, int64.
+        survivors: Whose vectors are in it.
+        dropped: Reason by client, for the others.
+        wrong: Clients whose answers were wrong and were corrected.
+    """
+    later = tuple(later)
+    timings = dict(trained.timings_s)
+    kept = {
+        name: dataclasses.replace(trained.replies[name], message=None)
+        for name in trained.replies
+        if name in survivors
+    }
+    return dataclasses.replace(
+        trained,
+        replies=kept,
+        total=Total(vector=np.asarray(total, np.float64), weight=float(len(survivors)), count=len(survivors)),
+        dropped={**dropped, **trained.dropped},
+        corrected=dict.fromkeys(wrong, "its share of the sum of the keys was wrong, and was corrected"),
+        bytes_down=trained.bytes_down + sum(answer.bytes_down for answer in later),
+        bytes_up=trained.bytes_up + sum(answer.bytes_up for answer in later),
+        timings_s=timings,
+    )

@@ -1,0 +1,131 @@
+"""The sealed sum in a run: what a user declares, and the phases that it adds to a round.
+
+    train     clients seal their vectors, and share their keys in envelopes
+    deliver   holders of shares are given what was sealed, and complain of what they cannot use
+    lock      holders sign one set of survivors
+    open      holders give their shares of the sum of the survivors' keys
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from hansa.errors import ConfigurationError, MissingExtraError
+from hansa.secure_sum.interface import Keys, Phases, Planned, Run, SecureSum, Shape
+from hansa.secure_sum.phases import pinned, place_of, said, summed
+from hansa.types import Ask, Start
+
+if TYPE_CHECKING:
+    from hansa.secure_sum.sealed.parameters import Parameters
+    from hansa.secure_sum.sealed.party import Party
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sealed(SecureSum):
+    """The server sees sums of updates only: each is sealed with a key of its own, and one sum is opened.
+
+    Assumes:
+        Ring-LWE; fewer than the threshold of share holders corrupt (`SealedSum.explain` has the numbers); two
+        honest clients in every sum. Nothing of the server. The composition has not been reviewed by outsiders.
+
+    Leaks:
+        To everyone: the sum of the updates and weights, and who took part. To the server, besides: what
+        clients tell in the clear (data cards and metrics).
+
+    Attributes:
+        threshold: How many share holders open a sum, a number; None takes two thirds of them and one.
+        may_be_few: Whether cohorts of one or two are meant, where the sum hides nothing from the other.
+    """
+
+    threshold: int | None = None
+    may_be_few: bool = False
+
+    def plan(self, shape: Shape, run: Run | None = None) -> SealedSum:
+        """Return the sum with its parameters."""
+        try:
+            from hansa.secure_sum.sealed.parameters import choose
+        except ImportError as error:
+            raise MissingExtraError("a sealed sum", error.name or "numba", "secure") from error
+        if shape.members is None:
+            raise ConfigurationError(
+                "a sealed sum needs to know how many clients a round asks, and this cohort's size changes from "
+                "round to round. Use cohort=FixedSize(n), or all clients."
+            )
+        if shape.bound is None:
+            raise ConfigurationError("a sealed sum adds integers: give quantise=hansa.Quantise(...).")
+        parameters = choose(
+            dimension=shape.dimension,
+            members=shape.members,
+            bound=shape.bound,
+            threshold=self.threshold,
+            may_be_few=self.may_be_few,
+        )
+        return SealedSum(parameters=parameters, run=run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealedSum(Planned):
+    """A sealed sum in one run.
+
+    Attributes:
+        parameters: Its numbers.
+        run: Whom and what it belongs to.
+    """
+
+    parameters: Parameters
+    run: Run | None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the parameters."""
+        return self.parameters.describe()
+
+    def explain(self) -> str:
+        """Return in words what holds for whom."""
+        return self.parameters.explain()
+
+    def party(self, name: str, keys: Keys, memory: MutableMapping[str, bytes]) -> Party:
+        """Return the half of one client, joined to the run."""
+        from hansa.secure_sum.sealed.party import Party
+
+        party, run = Party(name, keys, memory), pinned(self.run)
+        party.join(run.roster, run.configuration, self.parameters)
+        return party
+
+    def collect(
+        self,
+        start: Start,
+        cohort: tuple[str, ...],
+        *,
+        reduce: Literal["keep", "sum"],  # noqa: ARG002 - seals are always kept
+    ) -> Phases:
+        """Let the cohort train, seal, and open the sum."""
+        from hansa.secure_sum.sealed.coordinator import Coordinator
+        from hansa.secure_sum.sealed.messages import Complaints, Lock, Opening, SealedVector
+
+        run = pinned(self.run)
+        place = place_of(run, start, cohort)
+        server = Coordinator(run.roster, self.parameters, place)
+
+        trained = yield Ask(phase="train", clients=cohort, payload=start, place=place)
+        delivery = server.deliver(said(trained, SealedVector), trained.dropped)
+
+        delivered = yield Ask(phase="deliver", clients=tuple(delivery), place=place, each=delivery)
+        survivors = server.survivors(said(delivered, Complaints))
+
+        to_lock = dict.fromkeys(server.holders, survivors)
+        locked = yield Ask(phase="lock", clients=server.holders, place=place, each=to_lock)
+        locks = server.locks(said(locked, Lock))
+
+        to_open = dict.fromkeys(server.holders, (survivors, locks))
+        opened = yield Ask(phase="open", clients=server.holders, place=place, each=to_open)
+        result = server.sum(said(opened, Opening))
+        return summed(
+            trained,
+            (delivered, locked, opened),
+            result.total,
+            result.survivors,
+            dropped=server.dropped,
+            wrong=result.wrong,
+        )
