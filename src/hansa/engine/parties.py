@@ -1,0 +1,161 @@
+"""The clients' halves of a secure sum where all clients are in this process: in a simulation."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hansa.errors import UpdateError
+from hansa.secure_sum.interface import Keys, Party, Planned, Refused, Run, SecureSum, Shape
+from hansa.secure_sum.roster import Member, Roster
+from hansa.types import Answer, Ask, Reply, Start, Total
+
+
+class Parties:
+    """What each client does in the phases of a secure sum.
+
+    What clients have done is kept in memory alone: server and clients of a simulation end together, so that
+    nobody is left who could ask for the same round twice.
+    """
+
+    def __init__(self, planned: Planned, keys: Mapping[str, Keys]) -> None:
+        """Take the sum of the run and each client's keys."""
+        self._planned, self._keys = planned, keys
+        self._parties: dict[str, Party] = {}
+
+    def send(self, name: str, vector: NDArray[np.int64], ask: Ask) -> Reply:
+        """Return what a client sends for its vector, or why it does not."""
+        try:
+            return Reply(message=self._party(name).send(vector, ask.each.get(name), ask.place))
+        except (Refused, UpdateError) as error:
+            return Reply(refusal=str(error))
+
+    def answer(self, ask: Ask) -> Answer:
+        """Let the clients do what a phase of the secure sum asks."""
+        replies: dict[str, Reply] = {}
+        refused: dict[str, str] = {}
+        for name in ask.clients:
+            try:
+                said = self._party(name).answer(ask.phase, ask.each.get(name), ask.place)
+            except Refused as error:
+                refused[name] = str(error)
+            else:
+                replies[name] = Reply(message=said)
+        return Answer(
+            replies=replies,
+            dropped=refused,
+            bytes_down=sum(size_of(ask.each.get(name)) for name in ask.clients),
+            bytes_up=sum(size_of(reply.message) for reply in replies.values()),
+        )
+
+    def _party(self, name: str) -> Party:
+        if name not in self._parties:
+            self._parties[name] = self._planned.party(name, self._keys[name], {})
+        return self._parties[name]
+
+
+def fresh_keys(names: Iterable[str]) -> dict[str, Keys]:
+    """Return new keys for clients, from the operating system's generator."""
+    from hansa.crypto.envelope import ExchangeKey
+    from hansa.crypto.signature import SigningKey
+
+    return {name: Keys(ExchangeKey.fresh(), SigningKey.fresh()) for name in names}
+
+
+def roster_of(keys: Mapping[str, Keys]) -> Roster:
+    """Return the roster of these clients: their public keys."""
+    return Roster(
+        tuple(
+            Member(name=name, exchange=own.exchange.public, signing=own.signing.public)
+            for name, own in keys.items()
+        )
+    )
+
+
+def sum_vectors(
+    secure_sum: SecureSum,
+    vectors: Mapping[str, NDArray[np.int64]],
+    *,
+    bound: int,
+    keys: Mapping[str, Keys] | None = None,
+    label: str = "",
+) -> Total:
+    """Return the sum of one integer vector of each client, through a secure sum, all in this process.
+
+    Args:
+        secure_sum: How the sum comes about.
+        vectors: Vector by client, int64, all of one shape ``(d,)``.
+        bound: Most that one integer's absolute value may be.
+        keys: The clients' keys; None takes fresh ones for this sum.
+        label: What is summed; messages of another label do not pass for this one's.
+
+    Raises:
+        ConfigurationError: If such a sum does not fit or would not protect.
+        VoidRoundError: If the sum cannot be opened.
+        UpdateError: If a vector is not within the bound.
+    """
+    names, dimension = tuple(vectors), len(next(iter(vectors.values())))
+    shape = Shape(dimension=dimension, members=len(names), bound=bound)
+    _check_vectors(vectors, dimension, bound)
+    if secure_sum.sends_update:
+        total = np.add.reduce(list(vectors.values()), dtype=np.int64)
+        return Total(vector=total.astype(np.float64), weight=float(len(names)), count=len(names))
+    secure_sum.plan(shape)  # says what is missing or does not fit, before keys are made
+    from hansa.crypto.encoding import digest
+
+    keys = fresh_keys(names) if keys is None else keys
+    salt = secrets.token_bytes(32)
+    run = Run(roster=roster_of(keys), configuration=digest("one sum", label, salt))
+    planned = secure_sum.plan(shape, run)
+    parties = Parties(planned, keys)
+    steps = planned.collect(Start(round=0, weights=np.zeros(0, np.float32)), names, reduce="keep")
+    ask = next(steps)
+    while True:
+        if ask.phase == "train":
+            answer = _sent(parties, vectors, ask)
+        else:
+            answer = parties.answer(ask)
+        try:
+            ask = steps.send(answer)
+        except StopIteration as end:
+            return end.value.total
+
+
+def _sent(parties: Parties, vectors: Mapping[str, NDArray[np.int64]], ask: Ask) -> Answer:
+    replies = {name: parties.send(name, vectors[name], ask) for name in ask.clients}
+    return Answer(
+        replies={name: reply for name, reply in replies.items() if not reply.refusal},
+        dropped={name: reply.refusal for name, reply in replies.items() if reply.refusal},
+    )
+
+
+def _check_vectors(vectors: Mapping[str, Any], dimension: int, bound: int) -> None:
+    for name, vector in vectors.items():
+        if not isinstance(vector, np.ndarray) or vector.dtype != np.int64 or vector.shape != (dimension,):
+            raise UpdateError(f"the vector of {name!r} is not {dimension} integers of int64.")
+        if len(vector) and max(int(vector.max()), -int(vector.min())) > bound:
+            raise UpdateError(f"the vector of {name!r} has a value beyond the bound of {bound}.")
+
+
+def size_of(message: Any) -> int:
+    """Return how many bytes a message of a secure sum has: arrays, bytes and names in it."""
+    if isinstance(message, np.ndarray):
+        return message.nbytes
+    if isinstance(message, bytes):
+        return len(message)
+    if isinstance(message, str):
+        return len(message.encode())
+    if isinstance(message, int):
+        return 8
+    if isinstance(message, Mapping):
+        return sum(size_of(key) + size_of(value) for key, value in message.items())
+    if isinstance(message, (tuple, list)):
+        return sum(map(size_of, message))
+    if dataclasses.is_dataclass(message):
+        return sum(size_of(getattr(message, field.name)) for field in dataclasses.fields(message))
+    return 0
