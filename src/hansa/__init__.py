@@ -25,11 +25,12 @@ if TYPE_CHECKING:
         Scaffold,
     )
     from hansa.api import Federation, Progress, compare
+    from hansa.encode import Quantise
     from hansa.engine import Local, RayCluster, Vector
     from hansa.errors import HansaError
     from hansa.record import RoundRecord
     from hansa.report.partition import partition_svg
-    from hansa.secure_sum import Plain
+    from hansa.secure_sum import Plain, Sealed
     from hansa.server.cohort import AllClients, FixedSize, Poisson
     from hansa.train.learner import Learner
     from hansa.types import Examples
@@ -53,9 +54,11 @@ _HOMES = {
     "Plain": "hansa.secure_sum",
     "Poisson": "hansa.server.cohort",
     "Progress": "hansa.api",
+    "Quantise": "hansa.encode",
     "RayCluster": "hansa.engine",
     "RoundRecord": "hansa.record",
     "Scaffold": "hansa.algorithms",
+    "Sealed": "hansa.secure_sum",
     "Vector": "hansa.engine",
     "compare": "hansa.api",
     "partition_svg": "hansa.report.partition",
@@ -81,9 +84,11 @@ __all__ = [
     "Plain",
     "Poisson",
     "Progress",
+    "Quantise",
     "RayCluster",
     "RoundRecord",
     "Scaffold",
+    "Sealed",
     "Vector",
     "__version__",
     "compare",

@@ -15,6 +15,8 @@ import numpy as np
 
 from hansa.plan import POSITION, Plan
 from hansa.rng import Seeds
+from hansa.secure_sum.interface import Keys
+from hansa.secure_sum.tree import unusable
 from hansa.train.batches import carried_batches, fresh_batches
 from hansa.train.learner import Learner, Measures, class_weighted
 from hansa.types import (
@@ -35,10 +37,11 @@ from hansa.types import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
-    """What a client has: its name and its rows."""
+    """What a client has: its name, its rows, and its keys where the secure sum needs such."""
 
     name: str
     data: ClientData
+    keys: Keys | None = None
 
 
 def train(
@@ -64,7 +67,8 @@ def train(
         trained = learner.train(class_weighted(site.data.train.whole(), plan.class_weight), own)
         plan.layout.check(trained.weights)
     after = measure(plan, site, learner, trained.weights) if plan.local_metrics else {}
-    return finish(plan, site, start=start, memory=memory, trained=trained, before=before, after=after)
+    told = {"before": before, "after": after}
+    return finish(plan, site, start=start, memory=memory, trained=trained, seeds=seeds, **told)
 
 
 def begin(plan: Plan, site: Site, *, start: Start, memory: Memory, seeds: Seeds) -> LocalTask:
@@ -90,6 +94,7 @@ def finish(
     start: Start,
     memory: Memory,
     trained: Trained,
+    seeds: Seeds,
     before: Metrics | None = None,
     after: Metrics | None = None,
 ) -> tuple[Reply, Memory]:
@@ -101,6 +106,7 @@ def finish(
         start: What the server sent.
         memory: What the client remembers.
         trained: What the local work gave.
+        seeds: Seeds of the rounding of an update to integers.
         before: Metrics of the weights received, if they were measured.
         after: Metrics of the trained weights, if they were measured.
     """
@@ -109,13 +115,31 @@ def finish(
     with np.errstate(all="ignore"):  # what is not finite is dropped by the server, which says so
         vector, remembered = algorithm.client_update(start, memory, shared, plan.shared)
     delta = Delta(vector=np.asarray(vector, np.float32), weight=weight_in_mean(plan, rows))
-    delta = plan.secure_sum.send(delta)
     metrics = {"training": trained.metrics, "before": before or {}, "after": after or {}}
     reply = Reply(delta=delta, examples=rows, metrics=metrics)
-    if not (np.isfinite(delta.vector).all() and np.isfinite(trained.weights).all()):
+    finite = bool(np.isfinite(delta.vector).all())
+    if plan.encoder is not None:
+        reply = encoded(plan, site, reply, start=start, seeds=seeds)
+    if not (finite and np.isfinite(trained.weights).all()):
         return reply, memory
     place = remembered_place(plan, memory, trained.steps)
     return reply, {**remembered, **plan.personal_part(trained.weights), **place}
+
+
+def encoded(plan: Plan, site: Site, reply: Reply, *, start: Start, seeds: Seeds) -> Reply:
+    """Return the reply with the integers that stand for its update (`hansa.encode`).
+
+    The rounding follows the run's seeds, as all of a simulation does.
+    """
+    delta, encoder = reply.delta, plan.encoder
+    if delta is None or encoder is None:
+        return reply
+    reason = unusable(delta)
+    if reason:
+        return dataclasses.replace(reply, delta=None, refusal=reason)
+    randomness = seeds.stream("quantise", site.name, start.round)
+    integers, clipped = encoder.encode(delta.vector, delta.weight, seed=start.seed, randomness=randomness)
+    return dataclasses.replace(reply, delta=Delta(vector=integers, weight=1.0), clipped=clipped)
 
 
 def weight_in_mean(plan: Plan, rows: int) -> float:

@@ -13,8 +13,11 @@ from typing import Any, Literal
 import numpy as np
 
 from hansa.algorithms.algorithm import Algorithm, positive
+from hansa.encode import Encoder, Quantise, check_room
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
+from hansa.secure_sum.interface import Planned, Run, SecureSum, Shape
 from hansa.secure_sum.plain import Plain
+from hansa.secure_sum.roster import Roster
 from hansa.server.aggregate import KINDS, Aggregate
 from hansa.server.cohort import Cohort
 from hansa.tree import Layout
@@ -37,7 +40,10 @@ class Plan:
         algorithm: The algorithm: both halves and the settings of local work.
         cohort: Who takes part in a round.
         aggregate: ``"examples"``, ``"uniform"``, or a function of updates and weights.
+        quantise: How updates become integers; None leaves them floats, where the secure sum takes such.
         secure_sum: How the sum comes about.
+        roster: Names and public keys of the clients, where the secure sum needs such.
+        configuration: Hash of the run's configuration, to which messages of the secure sum are bound.
         server_optimizer: A `keras.optimizers.Optimizer` for the server step, or None for the algorithm's.
         class_weight: Weight of each class in the clients' loss, or None.
         corrects_gradients: Whether the learner can correct gradients.
@@ -56,7 +62,10 @@ class Plan:
     algorithm: Algorithm
     cohort: Cohort
     aggregate: Aggregate = "examples"
-    secure_sum: Plain = field(default_factory=Plain)
+    quantise: Quantise | None = None
+    secure_sum: SecureSum = field(default_factory=Plain)
+    roster: Roster | None = None
+    configuration: bytes = b""
     server_optimizer: Any = None
     class_weight: Mapping[int, float] | None = None
     corrects_gradients: bool = True
@@ -72,6 +81,7 @@ class Plan:
         _check_settings(self)
         _check_algorithm(self)
         _check_class_weight(self)
+        _check_sum(self)
 
     @cached_property
     def shared(self) -> Layout:
@@ -117,7 +127,8 @@ class Plan:
         return (
             self.algorithm.sends_change
             and self._mask is None
-            and getattr(self.secure_sum, "sends_update", False)
+            and self.secure_sum.sends_update
+            and self.encoder is None
             and not callable(self.aggregate)
             and not self.local_metrics
         )
@@ -132,6 +143,36 @@ class Plan:
         """Length of the vector that a client sends."""
         return self.shared.size * self.algorithm.parts
 
+    @cached_property
+    def encoder(self) -> Encoder | None:
+        """What makes integers of updates, or None where updates are summed as floats."""
+        wanted = self.quantise
+        if wanted is None:
+            if self.secure_sum.sends_update:
+                return None
+            wanted = Quantise()
+        rows = max(card.examples.get("train", 0) for card in self.cards.values())
+        weight = max(1, rows) if self.aggregate == "examples" else None
+        return wanted.encoder(size=self.update_size, max_weight=weight)
+
+    @property
+    def sum_size(self) -> int:
+        """Length of the vector that is summed."""
+        return self.update_size if self.encoder is None else self.encoder.dimension
+
+    @property
+    def update_bytes(self) -> int:
+        """Bytes of what a client sends where that is its update, or the integers that stand for it."""
+        return 4 * self.update_size if self.encoder is None else 8 * self.sum_size
+
+    @cached_property
+    def sums(self) -> Planned:
+        """The secure sum of this run."""
+        members = self.cohort.members(len(self.clients))
+        bound = None if self.encoder is None else self.encoder.bound
+        run = None if self.roster is None else Run(roster=self.roster, configuration=self.configuration)
+        return self.secure_sum.plan(Shape(dimension=self.sum_size, members=members, bound=bound), run)
+
     def describe(self) -> dict[str, Any]:
         """Return the plan for the run's configuration: what decides the result, JSON-able."""
         aggregate, weights = self.aggregate, self.class_weight
@@ -139,7 +180,9 @@ class Plan:
             "algorithm": self.algorithm.describe(),
             "cohort": self.cohort.describe(),
             "aggregate": aggregate if isinstance(aggregate, str) else getattr(aggregate, "__qualname__", "?"),
-            "secure_sum": self.secure_sum.describe(),
+            **({} if self.encoder is None else {"quantise": self.encoder.describe()}),
+            "secure_sum": self.sums.describe(),
+            **({} if self.roster is None else {"roster": self.roster.describe()}),
             "server_optimizer": _optimizer(self.server_optimizer),
             "class_weight": None if weights is None else {str(k): float(v) for k, v in weights.items()},
             "evaluation": {
@@ -187,6 +230,25 @@ def _check_algorithm(plan: Plan) -> None:
             f"{name} shares none of this model's trainable weights; there is nothing to aggregate. "
             "Use FedAvg, or a model with other layers than batch normalization."
         )
+
+
+def _check_sum(plan: Plan) -> None:
+    """Raise where sums of integers do not fit, or a secure sum does not hold: with the numbers."""
+    if not isinstance(plan.secure_sum, SecureSum):
+        raise ConfigurationError(
+            "secure_sum must be a secure sum such as hansa.Plain() or hansa.Sealed(), got "
+            f"{plan.secure_sum!r}."
+        )
+    if plan.encoder is not None:
+        if callable(plan.aggregate):
+            raise ConfigurationError(
+                "a function as aggregate needs each client's update, which a secure sum hides and quantise "
+                "makes integers of. Use aggregate='examples' or 'uniform', or leave both out."
+            )
+        # Sums of a simulation are float64, which is exact to 2^53.
+        members = plan.cohort.members(len(plan.clients)) or len(plan.clients)
+        check_room(plan.encoder.bound, members, modulus=2**54)
+    _ = plan.sums
 
 
 def _check_class_weight(plan: Plan) -> None:

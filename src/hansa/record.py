@@ -36,13 +36,17 @@ class RoundRecord:
         round: Number of the round, from 0.
         cohort: Names of the clients drawn, in the order drawn.
         dropped: Reason by client, for clients whose update was not used.
+        corrected: What was wrong, by client, in answers to the secure sum that were corrected.
+        void: Why the secure sum was not opened, where it was not; then the model is as before.
+        clipped: How many of the updates that were used had been clipped.
         logs: Averaged loss and metrics under Keras' log names: ``loss``, ``val_loss``,
             ``clients_val_loss`` and one triple for each metric.
         clients: What each client reported, by name.
         model_hash: SHA-256 of the global weights after the round, hexadecimal.
         update_norm: L2 norm of the mean update.
-        timings_s: Seconds by phase: ``draw``, ``gather``, ``train``, ``encode``, ``sum``, ``step`` (the
-            server's), ``evaluate``, ``other``. Where an engine does not tell phases apart, ``train`` is all
+        timings_s: Seconds by phase: ``draw``, ``gather``, ``train``, ``encode``, ``sum`` (with all that a
+            secure sum does), ``step`` (the server's),
+            ``evaluate``, ``other``. Where an engine does not tell phases apart, ``train`` is all
             that clients do.
         bytes_down: Bytes of payload sent to the clients.
         bytes_up: Bytes of payload received from the clients.
@@ -51,6 +55,9 @@ class RoundRecord:
     round: int
     cohort: tuple[str, ...]
     dropped: Mapping[str, str] = field(default_factory=dict)
+    corrected: Mapping[str, str] = field(default_factory=dict)
+    void: str = ""
+    clipped: int = 0
     logs: Metrics = field(default_factory=dict)
     clients: Mapping[str, ClientRecord] = field(default_factory=dict)
     model_hash: str = ""

@@ -13,7 +13,7 @@ from collections.abc import Generator, Mapping
 
 import numpy as np
 
-from hansa.errors import RoundError
+from hansa.errors import RoundError, UpdateError, VoidRoundError
 from hansa.evaluate.average import average_metrics, round_logs
 from hansa.plan import Plan
 from hansa.record import ClientRecord, RoundRecord
@@ -42,7 +42,8 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         seeds: The run's seeds.
 
     Yields:
-        Asks: ``"train"`` to the cohort, then ``"evaluate"`` to clients and ``"validate"`` to the server.
+        Asks: ``"train"`` to the cohort, with the phases of the secure sum around it;
+        then ``"evaluate"`` to clients and ``"validate"`` to the server.
 
     Returns:
         The state after the round, and its record.
@@ -60,15 +61,18 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         weights=state.weights,
         extra=plan.algorithm.broadcast(state),
         learning_rate=state.learning_rate,
+        seed=_seed(plan, seeds, state.round),
     )
     reduce = "keep" if callable(plan.aggregate) else "sum"
-    answer = yield from plan.secure_sum.collect(start, cohort, reduce=reduce)
-
-    # Aggregate to one mean. An empty cohort (possible with Poisson) leaves the model as it is.
-    norm = 0.0
-    new = state
-    if cohort:
-        mean = _mean(plan, state, answer)
+    norm, new, void = 0.0, state, ""
+    try:
+        answer = yield from plan.sums.collect(start, cohort, reduce=reduce)
+        # Aggregate to one mean. An empty cohort (possible with Poisson) leaves the model as it is.
+        mean = _mean(plan, start, answer) if cohort else None
+    except VoidRoundError as error:
+        void, mean = str(error), None
+        answer = Answer(replies={}, dropped=dict.fromkeys(cohort, "the round is void"))
+    if mean is not None:
         # Update the global model. An overflow is told below, with a remedy.
         with np.errstate(all="ignore"):
             change = mean[: plan.shared.size]
@@ -90,6 +94,9 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         round=state.round,
         cohort=cohort,
         dropped=answer.dropped,
+        corrected=answer.corrected,
+        void=void,
+        clipped=sum(reply.clipped for reply in answer.replies.values()),
         logs=_logs(answer.replies, clients, central),
         clients=_client_records(answer.replies, clients),
         model_hash=vector_hash(new.weights),
@@ -100,19 +107,31 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
     return new, record
 
 
-def _mean(plan: Plan, state: ServerState, answer: Answer) -> Array:
+def _seed(plan: Plan, seeds: Seeds, number: int) -> bytes:
+    """Return the seed of a round's rotation, which everyone may know beforehand but nobody chooses."""
+    rotates = plan.encoder is not None and plan.encoder.rotates
+    return seeds.stream("rotation", number).bytes(32) if rotates else b""
+
+
+def _mean(plan: Plan, start: Start, answer: Answer) -> Array:
     if not answer.replies:
         reasons = "; ".join(f"{name}: {why}" for name, why in answer.dropped.items()) or "no client answered"
         raise RoundError(
-            f"round {state.round} has no usable update ({reasons}). The model is left as it was. If training "
+            f"round {start.round} has no usable update ({reasons}). The model is left as it was. If training "
             "diverged, lower the clients' learning rate; if data hold NaN, impute them."
         )
     if callable(plan.aggregate):
         deltas = {name: reply.delta for name, reply in answer.replies.items() if reply.delta is not None}
         return aggregate_with(plan.aggregate, deltas)
     if answer.total is None:
-        raise RoundError(f"round {state.round}: the engine returned no sum. This is a fault of the engine.")
-    return mean_of(answer.total)
+        raise RoundError(f"round {start.round}: the engine returned no sum. This is a fault of the engine.")
+    if plan.encoder is None:
+        return mean_of(answer.total)
+    total = answer.total
+    try:
+        return plan.encoder.mean(total.vector.astype(np.int64), total.count, seed=start.seed)
+    except UpdateError as error:
+        raise VoidRoundError(str(error)) from error
 
 
 def _update(plan: Plan, state: ServerState, mean: Array, *, share: float) -> ServerState:

@@ -156,12 +156,12 @@ class Delta:
     """One client's update: what it would add to the global weights.
 
     Attributes:
-        vector: Flat update, float32, shape ``(d,)``; see `hansa.tree.Layout`. Where updates are quantised, the
-            integers that are summed, int64.
+        vector: Flat update, float32, shape ``(d,)``; see `hansa.tree.Layout`. Where updates are quantised,
+            the integers that are summed, int64.
         weight: Weight in the mean, 0 or greater (number of training examples, or 1).
     """
 
-    vector: FloatVector
+    vector: Array
     weight: float
 
 
@@ -189,12 +189,14 @@ class Start:
         weights: Global weights, flat float32, shape ``(d,)``.
         extra: Further vectors of the algorithm by name (SCAFFOLD's control variate).
         learning_rate: The clients' learning rate, or None to use the one the model was compiled with.
+        seed: Of the rotation of this round's updates, 32 bytes, public; empty where they are not rotated.
     """
 
     round: int
     weights: FloatVector
     extra: Mapping[str, Array] = field(default_factory=dict)
     learning_rate: float | None = None
+    seed: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,6 +335,7 @@ class Reply:
         metrics: Loss and metrics by occasion: ``"training"``, ``"before"``, ``"after"``, ``"validation"``.
         message: What it says in a phase of a secure sum, in place of its update.
         refusal: Why it does not answer, where it does not.
+        clipped: Whether its update was clipped.
     """
 
     delta: Delta | None = None
@@ -340,6 +343,7 @@ class Reply:
     metrics: Mapping[str, Metrics] = field(default_factory=dict)
     message: Any = None
     refusal: str = ""
+    clipped: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ import pytest
 
 from hansa.algorithms import ALGORITHMS
 from hansa.algorithms.algorithm import Algorithm, add_mean
-from hansa.secure_sum.plain import Plain
+from hansa.secure_sum import SECURE_SUMS
 from hansa.server.cohort import AllClients, Cohort, FixedSize, Poisson
-from hansa.testing.contracts import check_algorithm, check_cohort, check_secure_sum
+from hansa.testing.contracts import check_algorithm, check_cohort, check_running_sum, check_secure_sum
 from hansa.types import Total
 
 
@@ -38,8 +38,13 @@ def test_cohorts(cohort: Cohort) -> None:
     check_cohort(cohort)
 
 
-def test_secure_sums() -> None:
-    check_secure_sum(Plain())
+@pytest.mark.parametrize("kind", SECURE_SUMS)
+def test_secure_sums(kind) -> None:
+    check_secure_sum(SECURE_SUMS[kind]())
+
+
+def test_the_running_sum() -> None:
+    check_running_sum()
 
 
 # ---------------------------------------------------------------- what must be noticed
@@ -136,4 +141,4 @@ class InOrder:
 
 def test_a_spoiled_sum_is_noticed() -> None:
     with pytest.raises(AssertionError, match="the sum is wrong"):
-        check_secure_sum(Plain(), begin=InOrder)
+        check_running_sum(InOrder)

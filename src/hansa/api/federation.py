@@ -15,7 +15,9 @@ from hansa.api.environment import environment
 from hansa.api.inputs import (
     as_engine,
     as_folder,
+    as_quantise,
     as_rows,
+    as_secure_sum,
     as_target,
     check_rounds,
     check_texts,
@@ -23,11 +25,13 @@ from hansa.api.inputs import (
 )
 from hansa.api.interrupts import held_back
 from hansa.api.keeping import OWN_FILES, engine_of, now, open_run, recover
+from hansa.api.keys import keys_for, pinned, with_keys
 from hansa.api.localise import Localised, check_learner, check_validation, localise
 from hansa.api.loop import INTERRUPTED, Outcome, Progress, check_target, run_rounds
 from hansa.data.client import as_clients
 from hansa.data.describe import describe_examples
 from hansa.data.sources import as_examples
+from hansa.encode import Quantise
 from hansa.engine import Declared, Engine
 from hansa.engine.engine import told
 from hansa.errors import ConfigurationError, RunError
@@ -37,7 +41,7 @@ from hansa.report.data import Comparison, ReportData
 from hansa.report.page import write_report
 from hansa.rng import Seeds
 from hansa.round import first_state
-from hansa.secure_sum.plain import Plain
+from hansa.secure_sum import SecureSum
 from hansa.server.aggregate import Aggregate
 from hansa.server.cohort import Cohort, as_cohort
 from hansa.store.run import Run
@@ -76,7 +80,8 @@ class Federation:
         algorithm: Algorithm | None = None,
         cohort: Cohort | int | None = None,
         aggregate: Aggregate = "examples",
-        secure_sum: Plain | None = None,
+        quantise: Quantise | float | None = None,
+        secure_sum: SecureSum | str | None = None,
         server_optimizer: Any = None,
         engine: Declared | str = "local",
         initial_weights: Any = None,
@@ -94,7 +99,10 @@ class Federation:
             cohort: Who takes part in a round: None for all, a number, `FixedSize` or `Poisson`.
             aggregate: ``"examples"`` weighs updates by training rows, ``"uniform"`` does not; or a function
                 of updates ``(n, d)`` and weights ``(n,)`` that returns one vector ``(d,)``.
-            secure_sum: How the sum of updates comes about; None is `Plain`.
+            quantise: How updates become integers: `Quantise`, or the norm to clip them to. None leaves them
+                floats with a plain sum, and is ``Quantise()`` with any other.
+            secure_sum: How the sum of updates comes about: ``"plain"`` (the server sees each), ``"sealed"``,
+                ``"masking"``, or a declaration: `Sealed(threshold=3)`. None is plain.
             server_optimizer: A `keras.optimizers.Optimizer` for the server's step, or None to take the mean.
             engine: Where clients run: ``"local"`` (this process, one after another), ``"vector"`` (all cores
                 of this machine, compiled), ``"ray"`` (a cluster), or a declaration: `Vector(workers=2)`.
@@ -118,7 +126,8 @@ class Federation:
         self.cohort = as_cohort(cohort)
         self.cohort.check(len(self.clients))
         self.aggregate: Aggregate = aggregate
-        self.secure_sum = Plain() if secure_sum is None else secure_sum
+        self.quantise = as_quantise(quantise)
+        self.secure_sum = as_secure_sum(secure_sum)
         self.server_optimizer = checked_optimizer(server_optimizer)
         self.engine = as_engine(engine)
         self.class_weight = class_weight
@@ -169,6 +178,7 @@ class Federation:
             algorithm=self.algorithm,
             cohort=self.cohort,
             aggregate=self.aggregate,
+            quantise=self.quantise,
             secure_sum=self.secure_sum,
             server_optimizer=self.server_optimizer,
             class_weight=self.class_weight,
@@ -237,14 +247,17 @@ class Federation:
         localised = self.prepare()
         if rows is not None:
             check_validation(rows, self.learner, localised.cards)
+        begun = engine_of(folder) if resume and folder is not None else {}
+        keys, self._engine = keys_for(plan, folder if resume else None), None
+        plan = pinned(plan, keys, lambda known: self.describe(known, rows))
         hooks = Callbacks(check_callbacks(callbacks), learner=self.learner, plan=plan, rounds=rounds)
         engine = self.engine.start(
             plan,
-            localised.sites,
+            with_keys(localised.sites, keys),
             self.learner,
             self.seeds,
             server=rows,
-            known=engine_of(folder) if resume and folder is not None else {},
+            known=begun,
         )
         self._plan, self._engine, self._times = plan, engine, [now()]
         self._outcome = outcome = Outcome(state=first_state(plan))
@@ -262,6 +275,7 @@ class Federation:
                     model=model_summary(self.learner, plan),
                     preprocessing=localised.preprocessing,
                     engine=self._engine_told(),
+                    keys=keys,
                     time=self._times[0],
                 )
         except BaseException:

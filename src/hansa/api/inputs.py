@@ -12,8 +12,10 @@ from typing import Any
 from hansa.algorithms.algorithm import is_number
 from hansa.api.loop import Target
 from hansa.data.sources import as_examples
+from hansa.encode import Quantise
 from hansa.engine import ENGINES, Declared
 from hansa.errors import ConfigurationError, UnknownNameError
+from hansa.secure_sum import SECURE_SUMS, Plain, SecureSum
 from hansa.types import Examples
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
@@ -96,6 +98,42 @@ def as_rows(validation: Any) -> Examples:
         )
     raise ConfigurationError(
         f"validation must be (x, y), (x, y, sample_weight) or Examples, got {type(validation).__name__}."
+    )
+
+
+def as_secure_sum(value: Any) -> SecureSum:
+    """Return a secure sum for what the user wrote: its name, one, or None for the plain sum.
+
+    Raises:
+        UnknownNameError: If there is none of that name.
+        ConfigurationError: If it is neither.
+    """
+    if value is None:
+        return Plain()
+    if isinstance(value, str):
+        if value not in SECURE_SUMS:
+            raise UnknownNameError("secure sum", value, SECURE_SUMS)
+        return SECURE_SUMS[value]()
+    if not isinstance(value, SecureSum):
+        raise ConfigurationError(
+            f"secure_sum is one of {', '.join(map(repr, SECURE_SUMS))}, or a declaration such as "
+            f"hansa.Sealed(); got {value!r}."
+        )
+    return value
+
+
+def as_quantise(value: Any) -> Quantise | None:
+    """Return how updates become integers for what the user wrote: a declaration, a norm to clip to, or None.
+
+    Raises:
+        ConfigurationError: If it is neither.
+    """
+    if value is None or isinstance(value, Quantise):
+        return value
+    if is_number(value):
+        return Quantise(clip=float(value))
+    raise ConfigurationError(
+        f"quantise is a declaration such as hansa.Quantise(clip=10.0), or None; got {value!r}."
     )
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 from hansa.api.environment import environment
 from hansa.api.facts import COMPARISON, FACTS, write_facts, write_texts
+from hansa.api.keys import KEYS, write_keys
 from hansa.api.loop import Outcome
 from hansa.engine.engine import Engine
+from hansa.secure_sum.interface import Keys
 from hansa.store.run import Run
 from hansa.types import DataCard, ServerState
 
@@ -20,7 +22,7 @@ PREPROCESSING = "preprocessing.json"
 OWN_FILES = frozenset(
     {
         *("config.json", "history.jsonl", "log", "blobs", "lock", "model.keras", "report.html"),
-        *(FACTS, COMPARISON, PREPROCESSING),
+        *(FACTS, COMPARISON, PREPROCESSING, KEYS),
     }
 )
 """Names in a run's folder that Hansa itself writes."""
@@ -36,11 +38,13 @@ def open_run(
     model: Mapping[str, Any],
     preprocessing: Sequence[Mapping[str, Any]],
     engine: Mapping[str, str],
+    keys: Mapping[str, Keys],
     time: str,
 ) -> Run:
     """Create a run's folder, or open it to go on, and keep what its report needs.
 
-    The engine is told beside versions and machine; ``time`` is when the run began, ISO 8601.
+    The engine is told beside versions and machine; ``keys`` are those of a simulation's clients; ``time`` is
+    when the run began, ISO 8601.
 
     Raises:
         RunError: If it cannot be written or read, or its configuration is another.
@@ -49,6 +53,8 @@ def open_run(
     try:
         if resume:
             store.check_config(config)
+        else:
+            write_keys(store.folder, keys)
         columns = next(iter(cards.values())).columns
         steps = {"columns": columns, "steps": list(preprocessing)}
         write_texts(store.folder, {**texts, PREPROCESSING: json.dumps(steps, indent=1) + "\n"})

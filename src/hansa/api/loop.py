@@ -138,6 +138,7 @@ def run_rounds(
         new, record = drive(round_steps(plan, before, seeds), engine)
         ended = callbacks.round_end(new, record.logs)
         record = dataclasses.replace(record, model_hash=vector_hash(ended.weights))
+        engine.forget(record.dropped)
         with held_back():
             if run is not None:
                 memories = {**engine.memories, **engine.learned}
@@ -183,9 +184,10 @@ def drive(steps: Steps, engine: Engine) -> tuple[ServerState, RoundRecord]:
     while True:
         lap(segment)
         answer = engine.answer(ask)
-        lap("evaluate" if ask.phase in ("evaluate", "validate") else ask.phase, answer.timings_s)
+        told = "sum" if ask.place is not None and ask.phase != "train" else ask.phase
+        lap("evaluate" if ask.phase in ("evaluate", "validate") else told, answer.timings_s)
         # After the updates the server steps; after measurements it only writes them down.
-        segment = "step" if ask.phase == "train" else "other"
+        segment = "sum" if ask.place is not None else "step" if ask.phase == "train" else "other"
         try:
             ask = steps.send(answer)
         except StopIteration as end:

@@ -9,6 +9,7 @@ line: it makes updates smaller for a plain sum of floats.
 
 from hansa.encode.clip import Clipped, clip
 from hansa.encode.compress import EightBits, TopK, decode_eight, decode_top
+from hansa.encode.encoder import Encoder, Quantise
 from hansa.encode.grid import Grid
 from hansa.encode.integers import GOLDILOCKS, MODULUS_32, MODULUS_64, check_room, check_total
 from hansa.encode.pack import Packing, pack, unpack
@@ -23,8 +24,10 @@ __all__ = [
     "MODULUS_64",
     "Clipped",
     "EightBits",
+    "Encoder",
     "Grid",
     "Packing",
+    "Quantise",
     "Quantised",
     "Rotation",
     "TopK",

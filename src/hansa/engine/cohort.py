@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 from hansa.engine.crew import Part
+from hansa.engine.parties import size_of
 from hansa.plan import Plan
 from hansa.secure_sum.tree import TreeSum
 from hansa.types import Answer, Ask, Memory, Reply
@@ -15,14 +17,14 @@ class Cohort:
 
     Attributes:
         ask: What was asked.
-        total: The sum so far.
+        total: The sum so far, where the engine adds updates up; a secure sum's messages are kept.
         learned: What clients remember from now on, by name.
     """
 
     def __init__(self, ask: Ask, plan: Plan) -> None:
         """Begin with nothing."""
         self.ask = ask
-        self.total = TreeSum(plan.update_size, len(ask.clients))
+        self.total = TreeSum(plan.sum_size if ask.place is None else 0, len(ask.clients))
         self.learned: dict[str, Memory] = {}
         self._plan = plan
         self._replies: dict[str, Reply] = {}
@@ -54,14 +56,13 @@ class Cohort:
         self._spent_s["sum"] += time.perf_counter() - begun
 
     def _take_update(self, position: int, name: str, reply: Reply, memory: Memory | None) -> None:
-        reason = self.total.add(position, reply.delta, client=name)
+        reason = reply.refusal or self.total.add(position, reply.delta, client=name)
         if reason:
             self._dropped[name] = reason
             return
         if memory:
             self.learned[name] = memory
-        kept = reply.delta if self.ask.reduce == "keep" else None
-        self._replies[name] = Reply(delta=kept, examples=reply.examples, metrics=reply.metrics)
+        self._replies[name] = reply if self.ask.reduce == "keep" else dataclasses.replace(reply, delta=None)
 
     def answer(self) -> Answer:
         """Return the answer, once every part is taken in."""
@@ -73,11 +74,16 @@ class Cohort:
         share = (now - self._begun) / sum(self._spent_s.values())
         ask, start = self.ask, self.ask.payload
         down = start.weights.nbytes + sum(array.nbytes for array in start.extra.values())
+        count = len(ask.clients)
+        bytes_down, bytes_up = down * count, self._plan.update_bytes * count
+        if ask.place is not None:
+            bytes_down += sum(map(size_of, ask.each.values()))
+            bytes_up = sum(size_of(reply.message) for reply in self._replies.values())
         return Answer(
             replies={name: self._replies[name] for name in ask.clients if name in self._replies},
-            total=total,
+            total=total if ask.place is None else None,
             dropped={name: self._dropped[name] for name in ask.clients if name in self._dropped},
-            bytes_down=down * len(ask.clients),
-            bytes_up=4 * self._plan.update_size * len(ask.clients),
+            bytes_down=bytes_down,
+            bytes_up=bytes_up,
             timings_s={phase: seconds * share for phase, seconds in self._spent_s.items()},
         )

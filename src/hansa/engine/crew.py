@@ -124,7 +124,7 @@ class Crew:
             weights[i] = delta.weight
             part.replies[name] = dataclasses.replace(sent.replies[name], delta=None)
             part.learned.update(sent.learned)
-        return [weighted_sum(deltas, self.plan.update_size).vector], weights
+        return [weighted_sum(deltas, self.plan.sum_size).vector], weights
 
     def send(self, worker: int, name: str, start: Start, memories: Mapping[str, Memory]) -> Part:
         """Train one client; its reply has the update that it sends."""
@@ -137,7 +137,14 @@ class Crew:
             after = self._measured(worker, site, trained.weights)
         with part.timed("encode"):
             part.replies[name], new = client.finish(
-                self.plan, site, start=start, memory=memory, trained=trained, before=before, after=after
+                self.plan,
+                site,
+                start=start,
+                memory=memory,
+                trained=trained,
+                seeds=self.seeds,
+                before=before,
+                after=after,
             )
         if new:
             part.learned[name] = new

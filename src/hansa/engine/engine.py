@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from hansa.client import Site
@@ -35,6 +35,10 @@ class Engine(Protocol):
         """Let the clients do what is asked."""
         ...
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Let clients forget what they learned in the last round: their updates are not in it."""
+        ...
+
     def commit(self) -> None:
         """Make what the clients learned in the last round their memory."""
         ...
@@ -50,6 +54,38 @@ class Engine(Protocol):
     def close(self) -> None:
         """Stop its workers; does nothing the second time."""
         ...
+
+
+class Staging:
+    """What clients remember, and what they learned in the round that goes on.
+
+    Attributes:
+        memories: What each client remembers of the committed rounds.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.memories: dict[str, Memory] = {}
+        self._staged: dict[str, Memory] = {}
+
+    @property
+    def learned(self) -> Mapping[str, Memory]:
+        """What clients learned in the last round and do not yet remember, by name."""
+        return self._staged
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Let clients forget what they learned in the last round: their updates are not in it."""
+        for name in names:
+            self._staged.pop(name, None)
+
+    def commit(self) -> None:
+        """Make what the clients learned in the last round their memory."""
+        self.memories.update(self._staged)
+        self._staged = {}
+
+    def remembered(self, name: str) -> Memory:
+        """Return what a client knows now: what it learned in this round, or what it remembers."""
+        return self._staged.get(name, self.memories.get(name, {}))
 
 
 class Declared(abc.ABC):

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from hansa import client
-from hansa.engine.engine import Declared
+from hansa.engine.cohort import Cohort
+from hansa.engine.crew import Part
+from hansa.engine.engine import Declared, Staging
+from hansa.engine.parties import Parties, answer_of
 from hansa.errors import ConfigurationError
 from hansa.plan import Plan
 from hansa.rng import Seeds
-from hansa.secure_sum.tree import TreeSum
 from hansa.train.learner import Learner
-from hansa.types import Answer, Ask, Examples, Memory, Reply, Start
+from hansa.types import Answer, Ask, Examples
 
 
 @final
@@ -40,14 +42,11 @@ class Local(Declared):
         return LocalEngine(plan, sites, learner, seeds, server=server)
 
 
-class LocalEngine:
+class LocalEngine(Staging):
     """Runs clients in this process, in cohort order, with one learner that they share.
 
     What clients remember is staged during a round and becomes theirs with `commit`, so that a round
     that fails leaves nothing behind.
-
-    Attributes:
-        memories: What each client remembers of the committed rounds.
     """
 
     def __init__(
@@ -68,31 +67,23 @@ class LocalEngine:
             seeds: The run's seeds.
             server: The server's validation rows, or None.
         """
-        self.memories: dict[str, Memory] = {}
-        self._staged: dict[str, Memory] = {}
+        super().__init__()
         self._plan, self._sites, self._learner = plan, sites, learner
         self._seeds, self._server = seeds, server
+        self._parties = Parties(plan.sums, {name: site.keys for name, site in sites.items()})
 
     def answer(self, ask: Ask) -> Answer:
         """Let the clients do what is asked."""
         if ask.phase == "train":
             return self._train(ask)
+        if ask.place is not None:
+            return answer_of(ask, {name: self._parties.reply(name, ask) for name in ask.clients})
         if ask.phase == "evaluate":
             return self._evaluate(ask)
         if ask.phase == "validate" and self._server is not None:
             reply = client.validate(self._plan, self._server, self._learner, weights=ask.payload)
             return Answer(replies={"@server": reply})
         raise ConfigurationError(f"the local engine cannot answer the phase {ask.phase!r}.")
-
-    @property
-    def learned(self) -> Mapping[str, Memory]:
-        """What clients learned in the last round and do not yet remember, by name."""
-        return self._staged
-
-    def commit(self) -> None:
-        """Make what the clients learned in the last round their memory."""
-        self.memories.update(self._staged)
-        self._staged = {}
 
     def describe(self) -> dict[str, Any]:
         """Return nothing: this is the engine that results are told by."""
@@ -106,36 +97,23 @@ class LocalEngine:
         """Nothing is to be stopped."""
 
     def _train(self, ask: Ask) -> Answer:
-        start: Start = ask.payload
-        self._staged = {}
-        total = TreeSum(self._plan.update_size, len(ask.clients))
-        replies: dict[str, Reply] = {}
-        dropped: dict[str, str] = {}
+        cohort = Cohort(ask, self._plan)
+        self._staged = cohort.learned
         for position, name in enumerate(ask.clients):
-            reply, memory = client.train(
-                self._plan,
-                self._sites[name],
-                self._learner,
-                start=start,
-                memory=self.memories.get(name, {}),
-                seeds=self._seeds,
-            )
-            reason = total.add(position, reply.delta, client=name)
-            if reason:
-                dropped[name] = reason
-                continue
+            part = Part()
+            with part.timed("train"):
+                part.replies[name], memory = client.train(
+                    self._plan,
+                    self._sites[name],
+                    self._learner,
+                    start=ask.payload,
+                    memory=self.memories.get(name, {}),
+                    seeds=self._seeds,
+                )
             if memory:
-                self._staged[name] = memory
-            kept = reply.delta if ask.reduce == "keep" else None
-            replies[name] = Reply(delta=kept, examples=reply.examples, metrics=reply.metrics)
-        down = start.weights.nbytes + sum(a.nbytes for a in start.extra.values())
-        return Answer(
-            replies=replies,
-            total=total.result(),
-            dropped=dropped,
-            bytes_down=down * len(ask.clients),
-            bytes_up=4 * self._plan.update_size * len(ask.clients),
-        )
+                part.learned[name] = memory
+            cohort.take(self._parties.sent(part, ask), first=position)
+        return cohort.answer()
 
     def _evaluate(self, ask: Ask) -> Answer:
         replies = {
@@ -144,7 +122,7 @@ class LocalEngine:
                 self._sites[name],
                 self._learner,
                 weights=ask.payload,
-                memory=self._staged.get(name, self.memories.get(name, {})),
+                memory=self.remembered(name),
             )
             for name in ask.clients
         }

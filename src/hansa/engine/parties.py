@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import secrets
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.errors import UpdateError
+from hansa.engine.crew import Part
+from hansa.errors import ConfigurationError, UpdateError
 from hansa.secure_sum.interface import Keys, Party, Planned, Refused, Run, SecureSum, Shape
 from hansa.secure_sum.roster import Member, Roster
-from hansa.types import Answer, Ask, Reply, Start, Total
+from hansa.types import Answer, Ask, Delta, Reply, Start, Total
 
 
 class Parties:
@@ -23,39 +25,41 @@ class Parties:
     nobody is left who could ask for the same round twice.
     """
 
-    def __init__(self, planned: Planned, keys: Mapping[str, Keys]) -> None:
+    def __init__(self, planned: Planned, keys: Mapping[str, Keys | None]) -> None:
         """Take the sum of the run and each client's keys."""
         self._planned, self._keys = planned, keys
         self._parties: dict[str, Party] = {}
 
-    def send(self, name: str, vector: NDArray[np.int64], ask: Ask) -> Reply:
-        """Return what a client sends for its vector, or why it does not."""
+    def send(self, name: str, reply: Reply, ask: Ask) -> Reply:
+        """Return a client's reply with what it sends in place of its vector, or why it does not."""
+        if reply.delta is None:
+            return reply
         try:
-            return Reply(message=self._party(name).send(vector, ask.each.get(name), ask.place))
+            message = self._party(name).send(reply.delta.vector, ask.each.get(name), ask.place)
         except (Refused, UpdateError) as error:
-            return Reply(refusal=str(error))
+            return replace(reply, delta=None, refusal=str(error))
+        return replace(reply, delta=None, message=message)
 
-    def answer(self, ask: Ask) -> Answer:
-        """Let the clients do what a phase of the secure sum asks."""
-        replies: dict[str, Reply] = {}
-        refused: dict[str, str] = {}
-        for name in ask.clients:
-            try:
-                said = self._party(name).answer(ask.phase, ask.each.get(name), ask.place)
-            except Refused as error:
-                refused[name] = str(error)
-            else:
-                replies[name] = Reply(message=said)
-        return Answer(
-            replies=replies,
-            dropped=refused,
-            bytes_down=sum(size_of(ask.each.get(name)) for name in ask.clients),
-            bytes_up=sum(size_of(reply.message) for reply in replies.values()),
-        )
+    def sent(self, part: Part, ask: Ask) -> Part:
+        """Return part of a cohort with what its clients send through a secure sum, where there is one."""
+        if ask.place is None:
+            return part
+        replies = {name: self.send(name, reply, ask) for name, reply in part.replies.items()}
+        return replace(part, replies=replies)
+
+    def reply(self, name: str, ask: Ask) -> Reply:
+        """Return a client's answer in a phase of the secure sum."""
+        try:
+            return Reply(message=self._party(name).answer(ask.phase, ask.each.get(name), ask.place))
+        except Refused as error:
+            return Reply(refusal=str(error))
 
     def _party(self, name: str) -> Party:
         if name not in self._parties:
-            self._parties[name] = self._planned.party(name, self._keys[name], {})
+            keys = self._keys[name]
+            if keys is None:
+                raise ConfigurationError(f"client {name!r} has no keys, which the secure sum needs.")
+            self._parties[name] = self._planned.party(name, keys, {})
         return self._parties[name]
 
 
@@ -116,21 +120,27 @@ def sum_vectors(
     steps = planned.collect(Start(round=0, weights=np.zeros(0, np.float32)), names, reduce="keep")
     ask = next(steps)
     while True:
-        if ask.phase == "train":
-            answer = _sent(parties, vectors, ask)
-        else:
-            answer = parties.answer(ask)
+        replies: dict[str, Reply] = {}
+        for name in ask.clients:
+            if ask.phase == "train":
+                own = Reply(delta=Delta(vector=vectors[name], weight=1.0))
+                replies[name] = parties.send(name, own, ask)
+            else:
+                replies[name] = parties.reply(name, ask)
         try:
-            ask = steps.send(answer)
+            ask = steps.send(answer_of(ask, replies))
         except StopIteration as end:
             return end.value.total
 
 
-def _sent(parties: Parties, vectors: Mapping[str, NDArray[np.int64]], ask: Ask) -> Answer:
-    replies = {name: parties.send(name, vectors[name], ask) for name in ask.clients}
+def answer_of(ask: Ask, replies: Mapping[str, Reply]) -> Answer:
+    """Return the answer that clients' replies to a phase of a secure sum are, in the order asked."""
+    ordered = {name: replies[name] for name in ask.clients}
     return Answer(
-        replies={name: reply for name, reply in replies.items() if not reply.refusal},
-        dropped={name: reply.refusal for name, reply in replies.items() if reply.refusal},
+        replies={name: reply for name, reply in ordered.items() if not reply.refusal},
+        dropped={name: reply.refusal for name, reply in ordered.items() if reply.refusal},
+        bytes_down=sum(map(size_of, ask.each.values())),
+        bytes_up=sum(size_of(reply.message) for reply in ordered.values()),
     )
 
 
@@ -144,18 +154,14 @@ def _check_vectors(vectors: Mapping[str, Any], dimension: int, bound: int) -> No
 
 def size_of(message: Any) -> int:
     """Return how many bytes a message of a secure sum has: arrays, bytes and names in it."""
-    if isinstance(message, np.ndarray):
-        return message.nbytes
-    if isinstance(message, bytes):
-        return len(message)
+    if isinstance(message, (np.ndarray, bytes)):
+        return memoryview(message).nbytes
     if isinstance(message, str):
         return len(message.encode())
-    if isinstance(message, int):
-        return 8
     if isinstance(message, Mapping):
         return sum(size_of(key) + size_of(value) for key, value in message.items())
     if isinstance(message, (tuple, list)):
         return sum(map(size_of, message))
     if dataclasses.is_dataclass(message):
         return sum(size_of(getattr(message, field.name)) for field in dataclasses.fields(message))
-    return 0
+    return 8 if isinstance(message, int) else 0

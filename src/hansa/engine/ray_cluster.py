@@ -11,7 +11,8 @@ import numpy as np
 from hansa import client
 from hansa.engine.cohort import Cohort
 from hansa.engine.crew import CALL_BYTES, CALLS, Part, leaves_by_call
-from hansa.engine.engine import Declared, check_workers
+from hansa.engine.engine import Declared, Staging, check_workers
+from hansa.engine.parties import Parties, answer_of
 from hansa.engine.ray_fleet import Fleet
 from hansa.engine.ray_rows import Place, pack
 from hansa.engine.ray_session import SESSION, load_ray
@@ -94,7 +95,7 @@ class RayCluster(Declared):
         )
 
 
-class RayEngine:
+class RayEngine(Staging):
     """Gives the calls of the vector engine to actors of a Ray cluster, and adds up what they return.
 
     All rows lie in the object store of this machine, and clients' memories in this process, so that no other
@@ -103,9 +104,6 @@ class RayEngine:
     Guarantees:
         The result depends on plan, seeds and strategy, and is that of `VectorEngine`, whatever the number of
         workers, the timing, and the actors and nodes that are lost.
-
-    Attributes:
-        memories: What each client remembers of the committed rounds.
     """
 
     def __init__(
@@ -132,9 +130,9 @@ class RayEngine:
             workers: Number of actors, or None for one a CPU.
             strategy: How to compile, or None to choose.
         """
-        self.memories: dict[str, Memory] = {}
-        self._staged: dict[str, Memory] = {}
+        super().__init__()
         self._plan, self._learner, self._server = plan, learner, server
+        self._parties = Parties(plan.sums, {name: site.keys for name, site in sites.items()})
         self._rows = {name: len(site.data.train) for name, site in sites.items()}
         self._validating = {
             n for n, s in sites.items() if s.data.validation is not None and len(s.data.validation)
@@ -154,22 +152,14 @@ class RayEngine:
         """Let the clients do what is asked."""
         if ask.phase == "train":
             return self._train(ask)
+        if ask.place is not None:
+            return answer_of(ask, {name: self._parties.reply(name, ask) for name in ask.clients})
         if ask.phase == "evaluate":
             return self._evaluate(ask)
         if ask.phase == "validate" and self._server is not None:
             reply = client.validate(self._plan, self._server, self._learner, weights=ask.payload)
             return Answer(replies={"@server": reply})
         raise ConfigurationError(f"the Ray engine cannot answer the phase {ask.phase!r}.")
-
-    @property
-    def learned(self) -> Mapping[str, Memory]:
-        """What clients learned in the last round and do not yet remember, by name."""
-        return self._staged
-
-    def commit(self) -> None:
-        """Make what the clients learned in the last round their memory."""
-        self.memories.update(self._staged)
-        self._staged = {}
 
     def describe(self) -> dict[str, Any]:
         """Return kind and strategy: those of the vector engine, whose result this is."""
@@ -248,10 +238,11 @@ class RayEngine:
             units = [self._unit("add", ask, span, leaf=leaf, room=room) for span in spans]
         else:
             leaves = {}
-            units = [self._unit("send", ask, span) for span in _spans(count, 4 * self._plan.update_size)]
+            units = [self._unit("send", ask, span) for span in _spans(count, self._plan.update_bytes)]
 
         def take(unit: Unit, part: Part) -> None:
-            cohort.take(_owned(part), first=unit.first, leaves=leaves.get(unit.first))
+            sent = self._parties.sent(_owned(part), ask)
+            cohort.take(sent, first=unit.first, leaves=leaves.get(unit.first))
 
         self._run(ask, units, take)
         return cohort.answer()
@@ -287,7 +278,7 @@ class RayEngine:
         """Return what the work needs of what clients remember."""
         if work != "evaluate":
             return {name: self.memories[name] for name in names if name in self.memories}
-        known = {name: self._staged.get(name, self.memories.get(name, {})) for name in names}
+        known = {name: self.remembered(name) for name in names}
         return {name: {PERSONAL: memory[PERSONAL]} for name, memory in known.items() if PERSONAL in memory}
 
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar, final
 from hansa import client
 from hansa.engine.cohort import Cohort
 from hansa.engine.crew import Crew, leaves_by_call
-from hansa.engine.engine import Declared, check_workers
+from hansa.engine.engine import Declared, Staging, check_workers
+from hansa.engine.parties import Parties, answer_of
 from hansa.errors import ConfigurationError
 from hansa.plan import Plan
 from hansa.rng import Seeds
@@ -20,7 +21,7 @@ from hansa.secure_sum.tree import leaf_size
 from hansa.train.cohort import CohortTrainer
 from hansa.train.keras_learner import KerasLearner
 from hansa.train.learner import Learner
-from hansa.types import Answer, Ask, Examples, Memory, Reply, Start
+from hansa.types import Answer, Ask, Examples, Reply, Start
 
 T = TypeVar("T")
 DONE: Any = object()
@@ -70,7 +71,7 @@ class Vector(Declared):
         )
 
 
-class VectorEngine:
+class VectorEngine(Staging):
     """Runs a cohort on several threads, each with compiled programs over rows that stay on the device.
 
     Where the sum is plain and an algorithm sends the change of the weights, changes are added up where they
@@ -79,9 +80,6 @@ class VectorEngine:
 
     Guarantees:
         The result depends on plan, seeds and strategy, not on the number of workers or on timing.
-
-    Attributes:
-        memories: What each client remembers of the committed rounds.
     """
 
     def __init__(
@@ -106,9 +104,9 @@ class VectorEngine:
             workers: Number of threads, or None for one a core.
             strategy: How to compile, or None to choose.
         """
-        self.memories: dict[str, Memory] = {}
-        self._staged: dict[str, Memory] = {}
+        super().__init__()
         self._plan, self._learner, self._server = plan, learner, server
+        self._parties = Parties(plan.sums, {name: site.keys for name, site in sites.items()})
         state = first_state(plan)
         start = Start(round=0, weights=state.weights, extra=plan.algorithm.broadcast(state))
         sample = client.begin(plan, next(iter(sites.values())), start=start, memory={}, seeds=seeds)
@@ -132,22 +130,14 @@ class VectorEngine:
         """Let the clients do what is asked."""
         if ask.phase == "train":
             return self._train(ask)
+        if ask.place is not None:
+            return self._speak(ask)
         if ask.phase == "evaluate":
             return self._evaluate(ask)
         if ask.phase == "validate" and self._server is not None:
             reply = client.validate(self._plan, self._server, self._learner, weights=ask.payload)
             return Answer(replies={"@server": reply})
         raise ConfigurationError(f"the vector engine cannot answer the phase {ask.phase!r}.")
-
-    @property
-    def learned(self) -> Mapping[str, Memory]:
-        """What clients learned in the last round and do not yet remember, by name."""
-        return self._staged
-
-    def commit(self) -> None:
-        """Make what the clients learned in the last round their memory."""
-        self.memories.update(self._staged)
-        self._staged = {}
 
     def describe(self) -> dict[str, Any]:
         """Return kind and strategy."""
@@ -191,15 +181,25 @@ class VectorEngine:
         """Train one client and add what it sends."""
         ask = cohort.ask
         part = self._crew.send(worker, ask.clients[position], ask.payload, self.memories)
+        part = self._parties.sent(part, ask)
         with self._lock:
             cohort.take(part, first=position)
+
+    def _speak(self, ask: Ask) -> Answer:
+        """Let clients answer in a phase of the secure sum."""
+        replies: dict[str, Reply] = {}
+
+        def one(_: int, name: str) -> None:
+            replies[name] = self._parties.reply(name, ask)
+
+        self._share(ask.clients, one)
+        return answer_of(ask, replies)
 
     def _evaluate(self, ask: Ask) -> Answer:
         replies: dict[str, Reply] = {}
 
         def one(worker: int, name: str) -> None:
-            memory = self._staged.get(name, self.memories.get(name, {}))
-            replies[name] = self._crew.evaluate(worker, name, ask.payload, memory)
+            replies[name] = self._crew.evaluate(worker, name, ask.payload, self.remembered(name))
 
         self._share(ask.clients, one)
         ordered = {name: replies[name] for name in ask.clients}

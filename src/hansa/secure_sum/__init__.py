@@ -1,6 +1,7 @@
 """Stage: how the sum of the clients' updates comes about, and what the server sees of them.
 
-To add one: write a file like `plain.py`, import it here, and add it to ``SECURE_SUMS`` and to the contract tests.
+To add one: write a file like `plain.py`, import it here, and add it to ``SECURE_SUMS`` and to the
+contract tests.
 """
 
 from hansa.secure_sum.interface import Keys, Party, Planned, Refused, Run, SecureSum, Shape

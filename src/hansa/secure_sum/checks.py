@@ -14,7 +14,7 @@ from hansa.types import Array, Delta
 
 
 def check_delta(delta: Delta, size: int, client: str) -> None:
-    """Raise `UpdateError` unless the update is a float32 vector of this size with a weight of 0 or more."""
+    """Raise `UpdateError` unless it is a float32 or int64 vector of this size, with a weight of 0 or more."""
     vector = delta.vector
     if not isinstance(vector, np.ndarray) or vector.ndim != 1 or vector.shape[0] != size:
         shape = getattr(vector, "shape", type(vector).__name__)
@@ -22,10 +22,10 @@ def check_delta(delta: Delta, size: int, client: str) -> None:
             f"client {client!r} sent an update of shape {shape}; this model's updates are flat vectors of "
             f"{size} scalars. All clients must build the same model."
         )
-    if vector.dtype != np.float32:
+    if vector.dtype not in (np.float32, np.int64):
         raise UpdateError(
-            f"client {client!r} sent an update of dtype {vector.dtype}; updates are float32. "
-            "Convert it with update.astype('float32')."
+            f"client {client!r} sent an update of dtype {vector.dtype}; updates are float32, or "
+            "int64 where they are quantised. Convert it with update.astype('float32')."
         )
     if not math.isfinite(delta.weight) or delta.weight < 0:
         raise UpdateError(

@@ -1,8 +1,8 @@
 """What every secure sum is: a declaration, and both halves of what it does in a round.
 
-    SecureSum   what a user declares: a few settings.
-    Planned     the same for one run: sizes checked, members and configuration pinned; the server's half.
-    Party       one client's half.
+SecureSum   what a user declares: a few settings.
+Planned     the same for one run: sizes checked, members and configuration pinned; the server's half.
+Party       one client's half.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hansa.crypto.encoding import digest
 from hansa.errors import ConfigurationError
@@ -57,6 +58,11 @@ class Roster:
         """SHA-256 over all names and keys in order."""
         parts = [part for m in self.members for part in (m.name, m.exchange, m.signing)]
         return digest("roster", *parts)
+
+    def describe(self) -> dict[str, Any]:
+        """Return its hash and all keys, for the run's configuration."""
+        keys = {m.name: {"exchange": m.exchange.hex(), "signing": m.signing.hex()} for m in self.members}
+        return {"hash": self.hash.hex(), "members": keys}
 
     @functools.cached_property
     def by_name(self) -> dict[str, Member]:

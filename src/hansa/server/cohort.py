@@ -23,6 +23,10 @@ class Cohort(abc.ABC):
     def check(self, population: int) -> None:
         """Raise `ConfigurationError` if the cohort cannot be drawn from a population of this size."""
 
+    def members(self, population: int) -> int | None:  # noqa: ARG002 - it may depend on it
+        """Return the number of clients of every round, or None where it is not the same in each."""
+        return None
+
     @abc.abstractmethod
     def describe(self) -> dict[str, Any]:
         """Return the settings for the run's configuration."""
@@ -38,6 +42,10 @@ class AllClients(Cohort):
 
     def check(self, population: int) -> None:
         """Accept any population."""
+
+    def members(self, population: int) -> int:
+        """Return the size of the population."""
+        return population
 
     def describe(self) -> dict[str, Any]:
         """Return the settings for the run's configuration."""
@@ -70,6 +78,10 @@ class FixedSize(Cohort):
                 f"the cohort is {self.size} clients but there are only {population}; ask for at most "
                 f"{population}, or leave cohort out to use all clients."
             )
+
+    def members(self, population: int) -> int:  # noqa: ARG002 - it does not depend on it
+        """Return ``size``."""
+        return self.size
 
     def describe(self) -> dict[str, Any]:
         """Return the settings for the run's configuration."""

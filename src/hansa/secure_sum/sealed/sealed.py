@@ -1,9 +1,9 @@
 """The sealed sum in a run: what a user declares, and the phases that it adds to a round.
 
-    train     clients seal their vectors, and share their keys in envelopes
-    deliver   holders of shares are given what was sealed, and complain of what they cannot use
-    lock      holders sign one set of survivors
-    open      holders give their shares of the sum of the survivors' keys
+train     clients seal their vectors, and share their keys in envelopes
+deliver   holders of shares are given what was sealed, and complain of what they cannot use
+lock      holders sign one set of survivors
+open      holders give their shares of the sum of the survivors' keys
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Sealed(SecureSum):
 
     Assumes:
         Ring-LWE; fewer than the threshold of share holders corrupt (`SealedSum.explain` has the numbers); two
-        honest clients in every sum. Nothing of the server. The composition has not been reviewed by outsiders.
+        honest clients in every sum. Nothing of the server. Outsiders have not reviewed the composition.
 
     Leaks:
         To everyone: the sum of the updates and weights, and who took part. To the server, besides: what
@@ -50,8 +50,8 @@ class Sealed(SecureSum):
             raise MissingExtraError("a sealed sum", error.name or "numba", "secure") from error
         if shape.members is None:
             raise ConfigurationError(
-                "a sealed sum needs to know how many clients a round asks, and this cohort's size changes from "
-                "round to round. Use cohort=FixedSize(n), or all clients."
+                "a sealed sum needs to know how many clients a round asks, and the size of this cohort "
+                "changes. Use cohort=FixedSize(n), or all clients."
             )
         if shape.bound is None:
             raise ConfigurationError("a sealed sum adds integers: give quantise=hansa.Quantise(...).")
@@ -79,7 +79,7 @@ class SealedSum(Planned):
 
     def describe(self) -> dict[str, Any]:
         """Return the parameters."""
-        return self.parameters.describe()
+        return {"kind": "sealed", **self.parameters.describe()}
 
     def explain(self) -> str:
         """Return in words what holds for whom."""

@@ -76,6 +76,7 @@ def _run(
             before = dict(engine.memories)
             state, record = drive(round_steps(plan, state, seeds), engine)
             assert engine.memories.keys() == before.keys(), "memories changed before the round was committed"
+            engine.forget(record.dropped)
             learned = dict(engine.learned)
             engine.commit()
             assert not engine.learned, "something is still staged after the commit"

@@ -1,4 +1,4 @@
-"""What every secure sum must do."""
+"""What every secure sum must do, and the running sum that engines keep for the plain one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hansa.errors import UpdateError
-from hansa.secure_sum.plain import Plain
+from hansa.engine.parties import Parties, answer_of, fresh_keys, roster_of
+from hansa.errors import UpdateError, VoidRoundError
+from hansa.secure_sum.interface import Run, SecureSum, Shape
 from hansa.secure_sum.tree import TreeSum
 from hansa.testing.contracts.values import check_description
-from hansa.types import Answer, Array, Ask, Delta, Start, Total
+from hansa.types import Answer, Array, Ask, Delta, Reply, Start, Total
 
 
 class Sum(Protocol):
@@ -35,8 +36,98 @@ class Sum(Protocol):
         ...
 
 
-def check_secure_sum(secure_sum: Plain, *, begin: Callable[[int, int], Sum] = TreeSum, size: int = 5) -> None:
-    """Check that a secure sum adds up, whoever comes first and whoever does not come.
+def check_secure_sum(secure_sum: SecureSum, *, members: int = 5, size: int = 6, bound: int = 1000) -> None:
+    """Check that a secure sum gives the plain integer sum, whoever falls silent in whichever phase.
+
+    Guarantees:
+        With all clients, the sum is exact. Where one client answers no more from some phase on, the sum is
+        that of the clients said to be in it, exactly, or the round is void. Where all are silent, it is void.
+
+    Args:
+        secure_sum: The secure sum.
+        members: Clients of a round.
+        size: Integers in a vector.
+        bound: Most that their absolute values are.
+    """
+    planned = secure_sum.plan(Shape(dimension=size, members=members, bound=bound))
+    check_description(planned.describe())
+    assert planned.explain(), "explain() says nothing"
+    rng = np.random.default_rng(3)
+    names = tuple(f"c{i}" for i in range(members))
+    vectors = {name: rng.integers(-bound, bound + 1, size) for name in names}
+    phases, answer = _run(secure_sum, vectors, bound, lambda *_: False)
+    _check_exact(answer, vectors, names)
+    for phase in phases:
+        for lost in (names[0], names[-1]):
+            _check_loss(secure_sum, vectors, bound, phases[phases.index(phase) :], lost)
+        if not secure_sum.sends_update:
+            _, answer = _run(secure_sum, vectors, bound, lambda at, _, phase=phase: at == phase)
+            assert answer is None, f"a sum was opened though nobody answered in the phase {phase!r}"
+
+
+def _check_loss(
+    secure_sum: SecureSum, vectors: Mapping[str, Any], bound: int, silent: Sequence[str], lost: str
+) -> None:
+    _, answer = _run(secure_sum, vectors, bound, lambda phase, name: name == lost and phase in silent)
+    if answer is None:
+        return
+    survivors = tuple(answer.replies)
+    assert set(vectors) - {lost} <= set(survivors), f"one client was silent, and only {survivors} are left"
+    _check_exact(answer, vectors, survivors)
+
+
+def _check_exact(answer: Answer | None, vectors: Mapping[str, Any], survivors: Sequence[str]) -> None:
+    assert answer is not None, "the round is void though everyone answered"
+    assert answer.total is not None, "there is no total"
+    expected = sum(vectors[name] for name in survivors)
+    assert np.array_equal(answer.total.vector, expected), "the sum is wrong"
+    assert answer.total.count == len(survivors), "the count is wrong"
+    assert tuple(answer.replies) == tuple(survivors), "replies are not those of the clients in the sum"
+
+
+def _run(
+    secure_sum: SecureSum, vectors: Mapping[str, Any], bound: int, silent: Callable[[str, str], bool]
+) -> tuple[list[str], Answer | None]:
+    """Return the phases of a round, and its answer; None if it is void."""
+    names = tuple(vectors)
+    shape = Shape(dimension=len(vectors[names[0]]), members=len(names), bound=bound)
+    keys = {} if secure_sum.sends_update else fresh_keys(names)
+    run = Run(roster=roster_of(keys), configuration=bytes(32)) if keys else None
+    planned = secure_sum.plan(shape, run)
+    parties = Parties(planned, keys)
+    steps = planned.collect(Start(round=0, weights=np.zeros(2, np.float32)), names, reduce="sum")
+    phases: list[str] = []
+    ask = next(steps)
+    while True:
+        assert isinstance(ask, Ask), f"collect yielded {type(ask).__name__}, expected an Ask"
+        assert set(ask.clients) <= set(names), f"collect asked {ask.clients}, not all of the cohort"
+        phases.append(ask.phase)
+        there = dataclasses.replace(
+            ask, clients=tuple(name for name in ask.clients if not silent(ask.phase, name))
+        )
+        try:
+            ask = steps.send(_answer(parties, vectors, there))
+        except StopIteration as end:
+            assert isinstance(end.value, Answer), "collect must return an Answer"
+            return phases, end.value
+        except VoidRoundError:
+            return phases, None
+
+
+def _answer(parties: Parties, vectors: Mapping[str, Any], ask: Ask) -> Answer:
+    if ask.phase != "train":
+        return answer_of(ask, {name: parties.reply(name, ask) for name in ask.clients})
+    replies = {name: Reply(delta=Delta(vector=vectors[name], weight=1.0)) for name in ask.clients}
+    if ask.place is not None:
+        return answer_of(ask, {name: parties.send(name, replies[name], ask) for name in ask.clients})
+    total = TreeSum(len(next(iter(vectors.values()))), len(ask.clients))
+    for position, name in enumerate(ask.clients):
+        total.add(position, replies[name].delta)
+    return Answer(replies=replies, total=total.result())
+
+
+def check_running_sum(begin: Callable[[int, int], Sum] = TreeSum, *, size: int = 5) -> None:
+    """Check that a running sum of updates adds up, whoever comes first and whoever does not come.
 
     Guarantees:
         The sum is NumPy's within rounding, and the same bit for bit in any order of arrival and
@@ -44,18 +135,13 @@ def check_secure_sum(secure_sum: Plain, *, begin: Callable[[int, int], Sum] = Tr
         Ill-formed updates raise `UpdateError`.
 
     Args:
-        secure_sum: The secure sum.
-        begin: Begins the sum that an engine computes for it, from the vectors' length and the cohort's size.
+        begin: Begins the sum, from the vectors' length and the cohort's size.
         size: Length of the vectors.
     """
-    check_description(secure_sum.describe())
-    _check_collect(secure_sum)
     rng = np.random.default_rng(2)
     for cohort in (1, 2, 7, 8, 9, 40, 63, 64, 65, 100, 257):
         deltas: list[Delta | None] = [
-            secure_sum.send(
-                Delta(vector=rng.normal(size=size).astype(np.float32), weight=float(rng.integers(0, 50)))
-            )
+            Delta(vector=rng.normal(size=size).astype(np.float32), weight=float(rng.integers(0, 50)))
             for _ in range(cohort)
         ]
         _check_sums(begin, deltas, size, rng)
@@ -63,19 +149,6 @@ def check_secure_sum(secure_sum: Plain, *, begin: Callable[[int, int], Sum] = Tr
             deltas[position] = None
         _check_sums(begin, deltas, size, rng)
     _check_refusals(begin, size)
-
-
-def _check_collect(secure_sum: Plain) -> None:
-    start = Start(round=0, weights=np.zeros(2, np.float32))
-    steps = secure_sum.collect(start, ("a", "b"), reduce="sum")
-    ask = next(steps)
-    assert isinstance(ask, Ask), f"collect yielded {type(ask).__name__}, expected an Ask"
-    assert ask.clients == ("a", "b"), f"collect asked {ask.clients}, expected the cohort"
-    try:
-        while True:
-            steps.send(Answer(replies={}))
-    except StopIteration as stop:
-        assert isinstance(stop.value, Answer), "collect must return an Answer"
 
 
 def _check_sums(begin: Callable[[int, int], Sum], deltas: list[Delta | None], size: int, rng: Any) -> None:
