@@ -1,0 +1,210 @@
+"""Runs whose sums are secure: the same model as with a plain sum, and dropouts in every phase."""
+
+import json
+import stat
+
+import numpy as np
+import pytest
+
+import hansa
+from hansa.errors import ConfigurationError, MissingExtraError, RunError, UnknownNameError
+from hansa.recipes import RECIPES
+from hansa.secure_sum import SECURE_SUMS
+from hansa.testing.faults import Unreliable
+from least_squares import LeastSquares, federation, population
+
+SECURE = [kind for kind in SECURE_SUMS if kind != "plain"]
+LOCAL = {"steps": 3, "batch_size": 2}
+SIZES = (5, 8, 13, 21, 9, 6)
+QUANTISE = hansa.Quantise(clip=4.0)
+
+
+def trained(secure_sum="plain", *, rounds=3, engine="local", clients=4, silent=None, run=None, **settings):
+    declared = {"algorithm": hansa.FedAvg(**LOCAL), "quantise": QUANTISE, "seed": 3, **settings}
+    if silent:
+        declared["engine"] = Unreliable(hansa.Local(), silent)
+    made = federation(population(SIZES[:clients]), secure_sum=secure_sum, **declared)
+    made.fit(rounds, run=run)
+    return made
+
+
+@pytest.mark.parametrize("kind", SECURE)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"aggregate": "uniform"},
+        {"algorithm": hansa.Scaffold(**LOCAL)},
+        {"algorithm": hansa.FedAdam(**LOCAL, m0=0.01, v0=1e-6)},
+        {"quantise": hansa.Quantise(clip=4.0, bound=2**14, bits=12, rotate=True)},
+        {"clients": 6, "cohort": 4},
+    ],
+    ids=["fedavg", "uniform", "scaffold", "fedadam", "rotated", "cohort"],
+)
+def test_the_model_is_that_of_the_plain_sum(kind, settings):
+    assert trained(kind, **settings).model_hash == trained(**settings).model_hash
+
+
+@pytest.mark.parametrize("kind", SECURE)
+def test_quantised_is_near_to_not_quantised(kind):
+    near = trained(kind).weights
+    floats = federation(population(), algorithm=hansa.FedAvg(**LOCAL), seed=3)
+    floats.fit(3)
+    assert np.allclose(near, floats.weights, atol=1e-5)
+    assert not np.array_equal(near, floats.weights)
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("engine", ["local", "vector"])
+def test_heart_disease_gives_the_same_model_through_every_sum(engine):
+    hashes = {}
+    for kind in SECURE_SUMS:
+        made = RECIPES["heart-disease"].build()
+        made.secure_sum, made.quantise = SECURE_SUMS[kind](), hansa.Quantise(clip=8.0)
+        made.engine = {"local": hansa.Local(), "vector": hansa.Vector(strategy=None)}[engine]
+        made.fit(3)
+        assert not any(record.dropped or record.void for record in made.records)
+        hashes[kind] = made.model_hash
+    assert len(set(hashes.values())) == 1, hashes
+
+
+PHASES = {"sealed": ("train", "deliver", "lock", "open"), "masking": ("advertise", "share", "train", "lock", "unmask")}
+
+
+@pytest.mark.parametrize("kind", SECURE)
+def test_one_of_four_hospitals_may_drop_in_any_phase(kind):
+    phases = PHASES[kind]
+    for number, phase in enumerate(phases):
+        silent = {(1, later): ("c2",) for later in phases[number:]}
+        made = trained(kind, silent=silent)
+        record = made.records[1]
+        assert not record.void
+        summed = number <= phases.index("train")
+        assert list(record.dropped) == (["c2"] if summed else [])
+        like = trained(silent={(1, "train"): ("c2",)} if summed else {(9, "train"): ("c2",)})
+        assert made.model_hash == like.model_hash, phase
+
+
+@pytest.mark.parametrize("kind", SECURE)
+def test_two_of_four_leave_the_round_void_and_training_goes_on(kind):
+    phases = PHASES[kind]
+    for phase in phases:
+        silent = {(1, later): ("c1", "c2") for later in phases[phases.index(phase) :]}
+        made = trained(kind, silent=silent, algorithm=hansa.Scaffold(**LOCAL))
+        before, void, after = made.records
+        assert "needed" in void.void or "at least" in void.void
+        assert set(void.dropped) == {"c0", "c1", "c2", "c3"}
+        assert (void.model_hash, void.update_norm) == (before.model_hash, 0.0)
+        assert not after.void
+        assert after.model_hash != void.model_hash
+
+
+@pytest.mark.parametrize("kind", SECURE)
+def test_clients_whose_update_was_lost_forget_what_they_learned(kind):
+    silent = {(0, "train"): ("c2",)}
+    made = trained(kind, rounds=1, silent=silent, algorithm=hansa.Scaffold(**LOCAL))
+    assert set(made.memories) == {"c0", "c1", "c3"}
+
+
+def test_a_spoiled_update_is_left_out_and_named():
+    def hook(examples, task):
+        if len(examples) == SIZES[2]:
+            task.start[:] = np.nan
+
+    made = federation(learner=LeastSquares(hook=hook), secure_sum="sealed", quantise=QUANTISE)
+    with np.errstate(all="ignore"):
+        made.fit(1)
+    assert "NaN" in made.records[0].dropped["c2"]
+    assert np.isfinite(made.weights).all()
+
+
+def test_clipped_updates_are_counted():
+    made = trained("sealed", rounds=1, quantise=hansa.Quantise(clip=2.0**-10))
+    assert made.records[0].clipped == 4
+    assert made.records[0].update_norm <= 2.0**-10
+
+
+@pytest.mark.parametrize("kind", SECURE)
+def test_a_run_goes_on_with_its_keys(kind, tmp_path):
+    whole = trained(kind, rounds=4, run=tmp_path / "whole")
+    begun = trained(kind, rounds=2, run=tmp_path / "run")
+    again = federation(
+        population(), algorithm=hansa.FedAvg(**LOCAL), quantise=QUANTISE, secure_sum=kind, seed=3
+    )
+    again.fit(4, run=tmp_path / "run", resume=True)
+    assert again.model_hash == whole.model_hash
+    assert len(begun.records) == 2
+    keys = tmp_path / "run" / "keys.json"
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o600
+    config = json.loads((tmp_path / "run" / "config.json").read_bytes())
+    assert set(config["roster"]["members"]) == {"c0", "c1", "c2", "c3"}
+    private = json.loads(keys.read_bytes())["keys"]["c0"]
+    for file in (tmp_path / "run").rglob("*"):
+        if file.is_file() and file != keys:
+            text = file.read_bytes()
+            assert private["exchange"].encode() not in text
+            assert bytes.fromhex(private["signing"]) not in text
+
+
+@pytest.mark.parametrize("spoil", ["gone", "text", "other"])
+def test_a_run_does_not_go_on_with_other_keys(spoil, tmp_path):
+    trained("sealed", rounds=1, run=tmp_path / "run")
+    trained("sealed", rounds=1, run=tmp_path / "other")
+    keys = tmp_path / "run" / "keys.json"
+    if spoil == "gone":
+        keys.unlink()
+    elif spoil == "text":
+        keys.write_text('{"keys": {"c0": {"exchange": "00ff"}}}')
+    else:
+        keys.write_bytes((tmp_path / "other" / "keys.json").read_bytes())
+    again = federation(
+        population(), algorithm=hansa.FedAvg(**LOCAL), quantise=QUANTISE, secure_sum="sealed", seed=3
+    )
+    with pytest.raises(RunError) as error:
+        again.fit(2, run=tmp_path / "run", resume=True)
+    assert "00ff" not in str(error.value)
+
+
+BAD = {
+    "two clients": ({"clients": 2}, "hides nothing"),
+    "a cohort of two": ({"cohort": 2}, "hides nothing"),
+    "poisson": ({"cohort": hansa.Poisson(0.5)}, "FixedSize"),
+    "a function": ({"aggregate": lambda updates, weights: updates.mean(0)}, "each client's update"),
+    "too fine": ({"quantise": hansa.Quantise(clip=1.0, bound=2**53)}, "fewer|coarser|smaller"),
+    "no declaration": ({"quantise": "eight bits"}, "quantise"),
+}
+
+
+@pytest.mark.parametrize("kind", SECURE)
+@pytest.mark.parametrize("what", BAD)
+def test_what_cannot_hold_is_refused_before_anything_runs(kind, what):
+    settings, told = BAD[what]
+    with pytest.raises(ConfigurationError, match=told):
+        trained(kind, **settings)
+
+
+def test_a_wrong_name_is_told_with_the_right_one():
+    with pytest.raises(UnknownNameError, match="sealed"):
+        trained("seald")
+    with pytest.raises(ConfigurationError, match="secure_sum"):
+        trained(5)
+
+
+def test_two_clients_may_be_meant():
+    made = trained(hansa.Sealed(may_be_few=True), clients=2)
+    assert made.model_hash == trained(clients=2).model_hash
+
+
+def test_a_threshold_that_lets_two_groups_open_is_refused():
+    with pytest.raises(ConfigurationError, match="two groups"):
+        trained(hansa.Sealed(threshold=2))
+
+
+def test_a_missing_package_is_told(monkeypatch):
+    import sys
+
+    for name in [n for n in sys.modules if n.startswith("hansa.secure_sum.sealed.parameters")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "hansa.crypto.arithmetic", None)
+    with pytest.raises(MissingExtraError, match="secure"):
+        trained("sealed")
