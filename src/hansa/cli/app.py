@@ -135,6 +135,13 @@ def run(  # noqa: PLR0917 - typer passes options by name
     resume: Annotated[
         Path | None, typer.Option(help="Go on with the run in this folder. Needs no other option.")
     ] = None,
+    secure_sum: Annotated[
+        str | None,
+        typer.Option(
+            help="What the server sees: plain (each update), sealed or masking (sums of updates only).",
+            show_default="plain",
+        ),
+    ] = None,
     engine: Annotated[
         str | None,
         typer.Option(
@@ -171,7 +178,9 @@ def run(  # noqa: PLR0917 - typer passes options by name
     from hansa.cli.resolve import Options
 
     where = {"engine": engine, "workers": workers, "address": address}
-    options = Options(model=model, algorithm=algorithm, rounds=rounds, seed=seed, **where)
+    options = Options(
+        model=model, algorithm=algorithm, rounds=rounds, seed=seed, secure_sum=secure_sum, **where
+    )
     if rounds is not None and rounds < 1:
         raise ConfigurationError(f"--rounds must be a whole number of 1 or more, got {rounds}.")
     if resume is not None:

@@ -12,8 +12,10 @@ from hansa.algorithms import ALGORITHMS, Algorithm
 from hansa.cli.keys import Section, build, make, parse
 from hansa.cli.optimizers import Optimizer, optimizer_of
 from hansa.data.split import Split
+from hansa.encode import Quantise
 from hansa.engine import ENGINES, Declared
 from hansa.errors import ConfigurationError, UnknownNameError
+from hansa.secure_sum import SECURE_SUMS, SecureSum
 from hansa.server.cohort import AllClients, Cohort, FixedSize, Poisson
 
 COHORTS = {"all": AllClients, "fixed": FixedSize, "poisson": Poisson}
@@ -119,6 +121,8 @@ class Declaration:
         algorithm: The algorithm, or None for FedAvg (or the recipe's).
         cohort: Who takes part in a round.
         server_optimizer: The server's optimizer, or None to take the mean.
+        quantise: How updates become integers, or None.
+        secure_sum: How the sum of updates comes about, or None for the plain sum.
         engine: Where clients run, or None for the local engine.
         output: Where runs are kept.
         origin: Where the declaration came from.
@@ -134,6 +138,8 @@ class Declaration:
     algorithm: Algorithm | None = None
     cohort: Cohort | None = None
     server_optimizer: Optimizer | None = None
+    quantise: Quantise | None = None
+    secure_sum: SecureSum | None = None
     engine: Declared | None = None
     output: OutputKeys = field(default_factory=OutputKeys)
     origin: OriginKeys = field(default_factory=OriginKeys)
@@ -172,6 +178,8 @@ def declare(raw: Mapping[str, Any]) -> Declaration:
         algorithm=make(ALGORITHMS, raw["algorithm"], "[algorithm]") if "algorithm" in raw else None,
         cohort=make(COHORTS, raw["cohort"], "[cohort]") if "cohort" in raw else None,
         server_optimizer=_server_optimizer(raw),
+        quantise=build(Quantise, raw["quantise"], "[quantise]") if "quantise" in raw else None,
+        secure_sum=make(SECURE_SUMS, raw["secure_sum"], "[secure_sum]") if "secure_sum" in raw else None,
         engine=make(ENGINES, raw["engine"], "[engine]") if "engine" in raw else None,
         output=parse(OutputKeys, raw.get("output", {}), "[output]"),
         origin=parse(OriginKeys, raw.get("origin", {}), "[origin]"),

@@ -32,7 +32,7 @@ def estimate(job: Job) -> dict[str, Any]:
     )
     state, cohort = first_state(plan), expected_cohort(plan)
     extra = sum(array.nbytes for array in plan.algorithm.broadcast(state).values())
-    down, up = plan.shared.size * 4 + extra, plan.update_size * 4
+    down, up = plan.shared.size * 4 + extra, _sent(plan)
     each_round = cohort * (down + up) + evaluated(plan, cohort) * plan.shared.size * 4
     # What a client remembers: its personal layers, and SCAFFOLD's control variate.
     memory = 4 * (plan.layout.size - plan.shared.size)
@@ -47,6 +47,8 @@ def estimate(job: Job) -> dict[str, Any]:
         "parameters": plan.layout.size,
         "rounds": keys.rounds,
         "cohort": cohort,
+        "secure_sum": plan.sums.describe()["kind"],
+        "secure_sum_explained": plan.sums.explain(),
         "bytes_down_per_client": down,
         "bytes_up_per_client": up,
         "bytes_per_round": round(each_round),
@@ -54,6 +56,14 @@ def estimate(job: Job) -> dict[str, Any]:
         "checkpoint_bytes_per_round": kept,
         "disk_bytes": kept * keys.rounds,
     }
+
+
+def _sent(plan: Plan) -> int:
+    """Return the bytes that a client sends for its update; signatures and hashes are not in it."""
+    if plan.secure_sum.sends_update:
+        return plan.update_bytes
+    told = plan.sums.describe()
+    return told["bytes"] + told.get("share_bytes", 0)
 
 
 def expected_cohort(plan: Plan) -> float:
@@ -91,9 +101,12 @@ def tell_estimate(values: dict[str, Any], *, json: bool) -> None:
         ("a client", f"receives {down} and sends {up} for each training"),
         ("a round", f"{bytes_of(values['bytes_per_round'])} of payload, evaluation included"),
         ("the run", f"{bytes_of(values['bytes_total'])} of payload"),
+        ("sums", str(values["secure_sum"])),
         ("disk", f"{bytes_of(values['disk_bytes'])} of checkpoints ({kept} a round)"),
     ]
     for name, value in lines:
         line = Text(f"{name:10}", style="dim")
         line.append(value)
         console.print(line)
+    console.print()
+    console.print(Text(str(values["secure_sum_explained"])))

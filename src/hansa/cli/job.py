@@ -183,6 +183,8 @@ def assemble(job: Job) -> Assembled:
         recipe = RECIPES[told.recipe.name]
         federation = recipe.build(model=told.recipe.model, seed=told.run.seed, algorithm=told.algorithm)
         federation.engine = told.engine or federation.engine
+        federation.quantise = told.quantise or federation.quantise
+        federation.secure_sum = told.secure_sum or federation.secure_sum
         return Assembled(federation=federation)
     model = _checked_model(told)
     people = parties(told, job.folder)
@@ -197,6 +199,8 @@ def assemble(job: Job) -> Assembled:
         algorithm=told.algorithm,
         cohort=told.cohort,
         aggregate=told.run.aggregate,
+        quantise=told.quantise,
+        secure_sum=told.secure_sum,
         server_optimizer=None if told.server_optimizer is None else told.server_optimizer.build(),
         engine=told.engine or "local",
         seed=told.run.seed,
@@ -265,11 +269,12 @@ def _check_agrees(folder: Path, declaration: Declaration, options: Options) -> N
         "model": recipe.model if recipe else model.name if model else None,
         "algorithm": "fedavg" if algorithm is None else algorithm.describe()["kind"],
         "seed": declaration.run.seed,
+        "secure_sum": declaration.raw.get("secure_sum", {}).get("kind", "plain"),
     }
     for name, value in own.items():
-        asked = getattr(options, name)
+        asked, option = getattr(options, name), name.replace("_", "-")
         if asked is not None and asked != value:
             raise ConfigurationError(
-                f"--{name} {asked} contradicts the run {folder}, which was begun with {name} {value}. "
-                f"Leave --{name} out, or start a new run."
+                f"--{option} {asked} contradicts the run {folder}, which was begun with {name} {value}. "
+                f"Leave --{option} out, or start a new run."
             )

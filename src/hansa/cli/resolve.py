@@ -11,6 +11,7 @@ from hansa.cli.declaration import RecipeKeys
 from hansa.cli.keys import parse
 from hansa.engine import ENGINES
 from hansa.errors import ConfigurationError, UnknownNameError
+from hansa.secure_sum import SECURE_SUMS
 
 _LOCAL_WORK = ("epochs", "steps", "batch_size", "shuffle", "carry_over")
 
@@ -23,6 +24,7 @@ class Options:
     algorithm: str | None = None
     rounds: int | None = None
     seed: int | None = None
+    secure_sum: str | None = None
     engine: str | None = None
     workers: int | None = None
     address: str | None = None
@@ -56,6 +58,12 @@ def resolved(raw: Mapping[str, Any], options: Options, *, name: str) -> dict[str
     result["run"] = {**run, **{key: value for key, value in asked.items() if value is not None}}
     if options.model is not None and "recipe" not in raw:
         result["model"] = _other_model(_table(raw, "model"), options.model)
+    if options.secure_sum is not None:
+        if options.secure_sum not in SECURE_SUMS:
+            raise UnknownNameError("secure sum", options.secure_sum, SECURE_SUMS)
+        section = _table(raw, "secure_sum")
+        kept = section if section.get("kind") == options.secure_sum else {}
+        result["secure_sum"] = {**kept, "kind": options.secure_sum}
     if options.algorithm is not None:
         if options.algorithm not in ALGORITHMS:
             raise UnknownNameError("algorithm", options.algorithm, ALGORITHMS)

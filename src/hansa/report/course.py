@@ -102,6 +102,9 @@ def _aggregate(data: ReportData) -> list[str]:
     lines = [means.get(weights, f"Aggregate: {weights}" if weights else "Mean of the updates")]
     if is_set(data.config.get("secure_sum")):
         lines.append(f"Secure sum: {named(data.config['secure_sum'], 'as configured')}")
+        void = sum(bool(r.void) for r in data.records)
+        if void:
+            lines.append(f"{counted(void, 'round')} void")
     else:
         lines.append("Plain sum: the server sees individual updates")
     up = sum(r.bytes_up for r in data.records)

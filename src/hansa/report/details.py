@@ -10,6 +10,7 @@ from hansa.report.canvas import even
 from hansa.report.data import ReportData
 from hansa.report.facts import is_set, named
 from hansa.report.markup import Child, Html, tag
+from hansa.report.secure_sum import is_secure
 from hansa.report.tables import MOST_ROWS, Column, capped, fold, table
 from hansa.report.wording import (
     ABSENT,
@@ -31,7 +32,15 @@ def protection(data: ReportData) -> Html:
     """Return what this run did not protect, as its configuration says."""
     secure, private = is_set(data.config.get("secure_sum")), is_set(data.config.get("privacy"))
     points: list[tuple[str, str]] = []
-    if secure:
+    if is_secure(data):
+        points.append(
+            (
+                "Sums are visible.",
+                "Updates are hidden in their sum, and the sum itself is not: with few clients, or from "
+                "two sums that differ by one client, much can be told about one of them.",
+            )
+        )
+    elif secure:
         name = named(data.config["secure_sum"], "as configured")
         points.append(("Updates", f"A secure sum is configured ({name}). This report does not check it."))
     else:

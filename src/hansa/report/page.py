@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from hansa.errors import RunError
-from hansa.report import clients, course, details, sections
+from hansa.report import clients, course, details, sections, secure_sum
 from hansa.report.canvas import asset
 from hansa.report.data import ReportData
 from hansa.report.facts import (
@@ -198,6 +198,7 @@ def _sections(data: ReportData) -> list[Html]:
         ("Data at the clients", "", [sections.partition(data)]),
         ("Time", "", [sections.timings(data)]),
         ("Updates that were not used", "", [sections.dropped(data)]),
+        ("What the secure sum hides", "", [secure_sum.explained(data)]),
         ("What this run does not protect", "", [details.protection(data)]),
     ]
     folded = [

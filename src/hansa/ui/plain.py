@@ -39,12 +39,14 @@ class PlainProgress:
         self._eta.round(time.monotonic())
         logs = shown_logs(record.logs, self._metric).items()
         values = [f"{name} {number(value)}" for name, value in logs if value is not None]
-        cohort = who(len(record.cohort), self._clients, list(record.dropped))
+        cohort = who(len(record.cohort), self._clients, list(record.dropped), record.void)
         parts = [
             f"round {record.round + 1:>{len(str(self._eta.rounds))}}/{self._eta.rounds}",
             *values,
             f"clients {cohort}",
         ]
+        if record.void:
+            parts.append(f"({record.void})")
         if left := self._eta.left_s():
             parts.append(f"ETA {clock(left)}")
         self.say("  ".join(parts))

@@ -135,7 +135,7 @@ class TerminalProgress:
         place.append(f"/{total}", style=_SOFT)
         for _, value, width in self._columns(record.logs):
             place.append(value.rjust(width))
-        cohort = who(len(record.cohort), self._clients, list(record.dropped))
+        cohort = who(len(record.cohort), self._clients, list(record.dropped), record.void)
         if place.cell_len + max(11, len(cohort) + 2) <= self._console.width:
             place.append(cohort.rjust(11) if len(cohort) < 11 else f"  {cohort}")
             if record.dropped:

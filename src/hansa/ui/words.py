@@ -93,8 +93,10 @@ def short(name: str) -> str:
     return prefix + known.get(bare, bare.replace("_", " "))
 
 
-def who(cohort: int, clients: int, dropped: Sequence[str]) -> str:
-    """Return how many clients took part: ``4``, ``10/100``, ``4, 1 dropped``."""
+def who(cohort: int, clients: int, dropped: Sequence[str], void: str = "") -> str:
+    """Return how many clients took part: ``4``, ``10/100``, ``4, 1 dropped``; ``void`` for a void round."""
+    if void:
+        return "void"
     part = (
         f"{cohort - len(dropped)}"
         if cohort == clients and not dropped

@@ -92,6 +92,7 @@ class Parameters:
             "packed": self.packed,
             "scale": self.scale,
             "bytes": 8 * N * self.elements,
+            "share_bytes": 8 * N * (self.holders + 1),  # one for each holder, and their sum when it opens
         }
 
     def explain(self) -> str:
