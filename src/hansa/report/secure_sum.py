@@ -40,15 +40,16 @@ def explained(data: ReportData) -> Html | None:
     numbers = table(columns, rows, caption="What holds for whom", class_="slim", quiet=True)
     assumed = (
         f"{_ASSUMED[kind]} It also needs at least two honest clients in every sum. Nothing is assumed of "
-        "the coordinator. The construction follows published work; nobody outside the project reviewed it."
+        "the coordinator. The construction follows published work; nobody outside the project reviewed it. "
+        "A simulation has the keys of all clients on one machine, and so hides nothing from its owner."
     )
     return tag(
         "div",
         tag("p", f"The coordinator sees sums of updates, and no single one. {_HOW[kind]}", class_="first"),
         numbers,
-        tag("p", assumed, class_="note"),
         _void(data),
         _corrected(data),
+        tag("p", assumed, class_="note"),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 
 from hansa.crypto.encoding import digest
 from hansa.crypto.field import Field
+from hansa.crypto.signature import is_signed
 from hansa.secure_sum.masking.masks import Words
-from hansa.secure_sum.roster import Place
+from hansa.secure_sum.roster import Member, Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ class Deal:
         return Dealt(
             sender=self.sender,
             commitment=self.commitment,
-            envelopes=digest("masking.envelopes", *self.envelopes),
+            envelopes=envelopes_hash(self.envelopes),
             signature=self.signature,
         )
 
@@ -178,6 +179,16 @@ class Unmasking:
     signature: bytes
 
 
+def is_from(member: Member, signature: bytes, place: Place, label: str, *parts: bytes) -> bool:
+    """Whether a member has signed these parts in a phase of an attempt at a masked sum."""
+    return is_signed(signature, member.signing, f"masking.{label}", *place.parts, member.name, *parts)
+
+
+def envelopes_hash(envelopes: tuple[bytes, ...]) -> bytes:
+    """Return the hash of a dealer's envelopes, in order of the cohort."""
+    return digest("masking.envelopes", *envelopes)
+
+
 def vector_hash(vector: Any) -> bytes:
     """Return the hash of a vector of words, or of residues."""
     return digest("masking.vector", vector.dtype.str, vector.tobytes())
@@ -190,8 +201,5 @@ def seed_hash(seed: bytes, place: Place, sender: str) -> bytes:
 
 def shares_hash(shares: Mapping[str, Field]) -> bytes:
     """Return the hash of shares by dealer."""
-    return digest("masking.shares", *_parts(shares.items()))
-
-
-def _parts(items: Iterable[tuple[str, Field]]) -> list[bytes | str]:
-    return [part for name, share in items for part in (name, np.asarray(share, "<u8").tobytes())]
+    parts = [part for name, row in shares.items() for part in (name, np.asarray(row, "<u8").tobytes())]
+    return digest("masking.shares", *parts)

@@ -20,6 +20,8 @@ SECRET = 32
 """Bytes of a secret."""
 ELEMENTS = 5
 """Field elements of a secret, and of a share of it."""
+BYTES = 8 * 2 * ELEMENTS
+"""Bytes of a share of both secrets."""
 
 _PIECE = 7
 _STARTS = range(0, SECRET, _PIECE)

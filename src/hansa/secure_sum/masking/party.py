@@ -1,0 +1,407 @@
+"""The client half of a masked sum: advertise a key, deal shares, mask a vector, lock the survivors, unmask.
+
+Everything that protects a client comes from what it was made with (roster, configuration, parameters), never
+from a message; the graph it computes itself. What it has done it writes down first. Its secrets of an attempt
+are in memory alone: a party that is begun again over the same memory has dropped out of the attempt that it
+was in, and neither advertises, masks, locks nor unmasks there again.
+
+Assumes:
+    At most ``corrupt`` clients are corrupt, with the server or without; then at most ``near`` neighbours of an
+    honest client are, but for the chance that `hansa.secure_sum.masking.parameters` states. At least two
+    clients of the sum are honest. Nothing is assumed of the server.
+
+Leaks:
+    To the server: the sum of the survivors' vectors; who took part, and in which phase others dropped out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from hansa.crypto import envelope
+from hansa.crypto.encoding import Part, digest
+from hansa.crypto.envelope import EnvelopeError, ExchangeKey
+from hansa.crypto.field import Field
+from hansa.crypto.secret import Secret
+from hansa.secure_sum import interface
+from hansa.secure_sum.interface import Keys, Refused
+from hansa.secure_sum.masking import shares
+from hansa.secure_sum.masking.graph import Graph
+from hansa.secure_sum.masking.masks import Integers, Mask, add_masks, residues
+from hansa.secure_sum.masking.messages import (
+    Advert,
+    Adverts,
+    Deal,
+    Deals,
+    Lock,
+    Locks,
+    Masked,
+    MaskedVector,
+    Survivors,
+    Unmasking,
+    envelopes_hash,
+    is_from,
+    seed_hash,
+    shares_hash,
+    vector_hash,
+)
+from hansa.secure_sum.masking.parameters import Parameters
+from hansa.secure_sum.roster import Member, Place, Roster
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shared:
+    """What a party has dealt. It does not print."""
+
+    public: dict[str, bytes]  # mask keys by client
+    graph: Graph
+    seed: Secret
+    deal: Deal
+    own: Field = field(repr=False)  # its share of its own secrets
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sent:
+    """What a party has masked, and what it holds for others."""
+
+    dealers: tuple[str, ...]
+    root: bytes  # of adverts and deals
+    masked: Masked
+    shares: dict[str, Field] = field(repr=False)  # of both secrets, by dealer
+
+
+@dataclass(kw_only=True)
+class _Held:
+    """What a party knows of the attempt that it is in."""
+
+    place: Place
+    key: ExchangeKey
+    advert: Advert
+    shared: _Shared | None = None
+    sent: _Sent | None = None
+    survivors: Survivors | None = None
+
+
+class Party(interface.Party):
+    """One client in the masked sums of a run.
+
+    Attributes:
+        member: Its name and public keys.
+    """
+
+    def __init__(self, name: str, keys: Keys, memory: MutableMapping[str, bytes]) -> None:
+        """Take name and keys.
+
+        Args:
+            name: The client's name.
+            keys: Its private keys.
+            memory: What it has advertised, masked, locked and unmasked; kept on the disk where a process may
+                end.
+        """
+        self.member = Member(name=name, exchange=keys.exchange.public, signing=keys.signing.public)
+        self._name, self._exchange, self._signing = name, keys.exchange, keys.signing
+        self._memory = memory
+        self._held: _Held | None = None
+
+    def join(self, roster: Roster, configuration: bytes, parameters: Parameters) -> None:
+        """Pin the run: its roster, configuration and parameters.
+
+        Raises:
+            Refused: If this party is not in the roster with its keys, or has joined with another roster,
+                configuration or parameters.
+        """
+        if roster.by_name.get(self._name) != self.member:
+            raise Refused(f"{self._name!r} is not in the roster with its own keys")
+        pinned = digest("run", roster.hash, configuration, repr(sorted(parameters.describe().items())))
+        if self._memory.setdefault("run", pinned) != pinned:
+            raise Refused("roster, configuration or parameters changed; that is another run, with other keys")
+        self._roster, self._configuration, self._parameters = roster, configuration, parameters
+
+    # ------------------------------------------------------------------ phases
+
+    def send(self, vector: Integers, message: Any, place: Place) -> MaskedVector:
+        """Return the masked vector."""
+        return self.mask(vector, _of(Deals, message), place)
+
+    def answer(self, phase: str, message: Any, place: Place) -> Advert | Deal | Lock | Unmasking:
+        """Do what is asked in the phase ``"advertise"``, ``"share"``, ``"lock"`` or ``"unmask"``."""
+        if phase == "advertise":
+            return self.advertise(place)
+        if phase == "share":
+            return self.share(_of(Adverts, message), place)
+        if phase == "lock":
+            return self.lock(_of(Survivors, message), place)
+        if phase == "unmask":
+            return self.unmask(_of(Locks, message), place)
+        raise Refused(f"a masked sum has no phase {phase!r}")
+
+    def advertise(self, place: Place) -> Advert:
+        """Make a mask key for an attempt, and sign it.
+
+        Raises:
+            Refused: If the place is not of this run, or something was advertised there before.
+        """
+        if self._held is not None and self._held.place == place:
+            return self._held.advert
+        self._check_place(place)
+        key = ExchangeKey.fresh()
+        self._once(f"advertised {place.round} {place.attempt}", key.public)
+        signature = self._sign(place, "advert", key.public)
+        advert = Advert(sender=self._name, public=key.public, signature=signature)
+        self._held = _Held(place=place, key=key, advert=advert)
+        return advert
+
+    def share(self, adverts: Adverts, place: Place) -> Deal:
+        """Compute the graph, and deal shares of mask key and seed to its neighbours.
+
+        Raises:
+            Refused: If the keys are not those of members, each its own, or others were shown before.
+        """
+        held = self._at(place)
+        root = adverts.root(place)
+        if held.shared is not None:
+            if held.shared.graph.root != root:
+                raise Refused("other mask keys were shown for this attempt before")
+            return held.shared.deal
+        names = self._check_senders(adverts.entries, place, place.cohort, "mask keys")
+        for entry in adverts.entries:
+            self._check_signed(entry.sender, entry.signature, place, "advert", entry.public)
+        if held.advert not in adverts.entries:
+            raise Refused("this party's own mask key is not among those that were shown")
+        graph, seed = Graph(names, self._parameters.neighbours, root), Secret.random(shares.SECRET)
+        points = [place.cohort.index(holder) + 1 for holder in graph.holders[self._name]]
+        rows = shares.deal(seed, held.key.private, points, self._parameters.threshold)
+        by_holder = dict(zip(graph.holders[self._name], rows, strict=True))
+        held.shared = _Shared(
+            public={entry.sender: entry.public for entry in adverts.entries},
+            graph=graph,
+            seed=seed,
+            own=by_holder.pop(self._name),
+            deal=self._deal(by_holder, seed_hash(seed.reveal(), place, self._name), root, place),
+        )
+        return held.shared.deal
+
+    def mask(self, vector: Integers, deals: Deals, place: Place) -> MaskedVector:
+        """Open the envelopes that came, and mask a vector with all neighbours that have dealt shares.
+
+        Raises:
+            Refused: If who has dealt is not shown as it must be, too few have, something was masked there
+                before, or this vector was in this round.
+            UpdateError: If the vector is not what the parameters were made for.
+        """
+        held = self._at(place)
+        shared = held.shared
+        if shared is None:
+            raise Refused("this party has dealt no shares in this attempt")
+        dealers = self._check_deals(deals, shared, place)
+        words, root = residues(vector, self._parameters), deals.root(shared.graph.root)
+        near = shared.graph.near(self._name, dealers)
+        masks = [Mask(shared.seed), *self._pair_masks(held.key, shared, near, place)]
+        # Written down before anything leaves: neither two vectors at one place, nor one vector at two.
+        self._once(f"masked {place.round} vector {vector_hash(words).hex()}", root)
+        self._once(f"masked {place.round} {place.attempt}", root)
+        add_masks(words, masks)
+        signature = self._sign(place, "vector", root, vector_hash(words))
+        sent = MaskedVector(sender=self._name, vector=words, signature=signature)
+        opened = {name: self._share_in(deals.envelopes[name], name, shared, place) for name in near}
+        usable = {name: share for name, share in opened.items() if share is not None}
+        held.sent = _Sent(
+            dealers=dealers, root=root, masked=sent.entry, shares={**usable, self._name: shared.own}
+        )
+        return sent
+
+    def lock(self, survivors: Survivors, place: Place) -> Lock:
+        """Sign the set of survivors, once.
+
+        Raises:
+            Refused: If the set is not one that this party may unmask, or another was locked before.
+        """
+        held = self._at(place)
+        shared, sent = held.shared, held.sent
+        if shared is None or sent is None:
+            raise Refused("this party has masked nothing in this attempt")
+        names = self._check_senders(survivors.entries, place, sent.dealers, "survivors")
+        for entry in survivors.entries:
+            self._check_signed(entry.sender, entry.signature, place, "vector", sent.root, entry.vector)
+        if sent.masked not in survivors.entries:
+            raise Refused("this party's own masked vector is not among the survivors")
+        self._check_holders(shared.graph, sent.dealers, names)
+        hashed = survivors.hash(sent.root)
+        self._once(f"locked {place.round} {place.attempt}", hashed, again=True)
+        held.survivors = survivors
+        return Lock(self._sign(place, "lock", hashed))
+
+    def unmask(self, locks: Locks, place: Place) -> Unmasking:
+        """Give one share for each neighbour and itself, having seen enough locks on the same survivors.
+
+        Raises:
+            Refused: If no survivors were locked here, or too few locks on them are valid.
+        """
+        held = self._at(place)
+        if held.sent is None or held.survivors is None:
+            raise Refused("this party has locked no survivors in this attempt")
+        hashed = held.survivors.hash(held.sent.root)
+        names = {entry.sender for entry in held.survivors.entries}
+        valid = sum(
+            name in names and self._signed(name, signature, place, "lock", hashed)
+            for name, signature in locks.signatures.items()
+        )
+        if valid < self._parameters.quorum:
+            raise Refused(
+                f"{valid} clients locked these survivors; {self._parameters.quorum} are needed to unmask"
+            )
+        self._once(f"unmasked {place.round} {place.attempt}", hashed, again=True)
+        # One list says which of the two a share is of: there is no way to ask for both.
+        given = {
+            dealer: (both[: shares.ELEMENTS] if dealer in names else both[shares.ELEMENTS :]).copy()
+            for dealer, both in held.sent.shares.items()
+        }
+        return Unmasking(shares=given, signature=self._sign(place, "unmask", hashed, shares_hash(given)))
+
+    # ------------------------------------------------------------------ masks and shares
+
+    def _deal(self, rows: Mapping[str, Field], commitment: bytes, root: bytes, place: Place) -> Deal:
+        envelopes = tuple(
+            envelope.put(
+                shares.to_bytes(row),
+                *self._context(place, root, self._name, holder),
+                sender=self._exchange,
+                receiver=self._roster.by_name[holder].exchange,
+            )
+            for holder, row in rows.items()
+        )
+        signature = self._sign(place, "deal", root, commitment, envelopes_hash(envelopes))
+        return Deal(sender=self._name, commitment=commitment, envelopes=envelopes, signature=signature)
+
+    def _share_in(self, content: bytes, dealer: str, shared: _Shared, place: Place) -> Field | None:
+        """Return a dealer's share of both secrets, or None if its envelope is of no use: nobody is blamed."""
+        try:
+            data = envelope.take(
+                content,
+                *self._context(place, shared.graph.root, dealer, self._name),
+                sender=self._roster.by_name[dealer].exchange,
+                receiver=self._exchange,
+                size=shares.BYTES,
+            )
+        except EnvelopeError:
+            return None
+        return shares.from_bytes(data)
+
+    def _pair_masks(
+        self, key: ExchangeKey, shared: _Shared, near: tuple[str, ...], place: Place
+    ) -> list[Mask]:
+        try:
+            return [pair_mask(key, shared.public[other], self._name, other, place) for other in near]
+        except EnvelopeError as error:
+            raise Refused(f"a neighbour's mask key cannot be used: {error}") from None
+
+    # ------------------------------------------------------------------ checks
+
+    def _check_place(self, place: Place) -> None:
+        if place.configuration != self._configuration or place.roster != self._roster.hash:
+            raise Refused("the message is of another configuration or roster")
+        names = place.cohort
+        if len(set(names)) != len(names):
+            raise Refused("a member is twice in the cohort")
+        strangers = [name for name in names if name not in self._roster.by_name]
+        if strangers:
+            raise Refused(f"{strangers[0]!r} is in the cohort and not in the roster")
+        if self._name not in names:
+            raise Refused(f"{self._name!r} is not in the cohort")
+        if len(names) != self._parameters.members:
+            raise Refused(
+                f"the cohort has {len(names)} members; the sum was planned for {self._parameters.members}"
+            )
+
+    def _at(self, place: Place) -> _Held:
+        if self._held is None or self._held.place != place:
+            raise Refused("this party has advertised no mask key in this attempt, or has begun again since")
+        return self._held
+
+    def _check_senders(
+        self, entries: Iterable[Any], place: Place, among: tuple[str, ...], what: str
+    ) -> tuple[str, ...]:
+        """Return whose entries these are: enough, each once, in order of the cohort, of those before."""
+        names = tuple(entry.sender for entry in entries)
+        if len(set(names)) != len(names):
+            raise Refused(f"a member is twice among the {what}")
+        strangers = [name for name in names if name not in among]
+        if strangers:
+            raise Refused(f"{strangers[0]!r} cannot be among the {what}")
+        if tuple(name for name in place.cohort if name in set(names)) != names:
+            raise Refused(f"the {what} are not in the order of the cohort")
+        if len(names) < self._parameters.survivors:
+            raise Refused(
+                f"{len(names)} {what} are fewer than {self._parameters.survivors}, the least of a sum"
+            )
+        return names
+
+    def _check_deals(self, deals: Deals, shared: _Shared, place: Place) -> tuple[str, ...]:
+        """Return who has dealt shares, if all that is shown of it is signed and enough."""
+        graph = shared.graph
+        names = self._check_senders(deals.entries, place, graph.names, "dealers")
+        for entry in deals.entries:
+            parts = graph.root, entry.commitment, entry.envelopes
+            self._check_signed(entry.sender, entry.signature, place, "deal", *parts)
+        if shared.deal.entry not in deals.entries:
+            raise Refused("this party's own shares are not among those that were dealt")
+        self._check_holders(graph, names, names)
+        if set(deals.envelopes) != set(graph.near(self._name, names)):
+            raise Refused("the envelopes are not those of this party's neighbours that have dealt shares")
+        return names
+
+    def _check_holders(self, graph: Graph, dealers: tuple[str, ...], left: tuple[str, ...]) -> None:
+        cut = graph.alone(dealers, left, self._parameters.threshold)
+        if cut:
+            raise Refused(
+                f"of the holders of {cut[0]!r} fewer than {self._parameters.threshold} are left, and with them "
+                "too few of its neighbours"
+            )
+
+    def _check_signed(self, name: str, signature: bytes, place: Place, label: str, *parts: bytes) -> None:
+        if not self._signed(name, signature, place, label, *parts):
+            raise Refused(f"a message of {name!r} is not signed by it for this round and attempt")
+
+    def _sign(self, place: Place, label: str, *parts: bytes) -> bytes:
+        return self._signing.sign(f"masking.{label}", *place.parts, self._name, *parts)
+
+    def _signed(self, name: str, signature: bytes, place: Place, label: str, *parts: bytes) -> bool:
+        return is_from(self._roster.by_name[name], signature, place, label, *parts)
+
+    def _context(self, place: Place, root: bytes, sender: str, receiver: str) -> tuple[Part, ...]:
+        return (*place.parts, root, sender, receiver)
+
+    def _once(self, what: str, value: bytes, *, again: bool = False) -> None:
+        """Write down what is about to be done; refuse what was done before, unless it is the same again."""
+        before = self._memory.get(what)
+        if before is not None and not (again and before == value):
+            raise Refused(f"this party has already {what.split(maxsplit=1)[0]} something here")
+        self._memory[what] = value
+
+
+def pair_mask(key: ExchangeKey, public: bytes, own: str, other: str, place: Place) -> Mask:
+    """Return the mask that a client adds for one neighbour; the earlier in the cohort adds, the later subtracts.
+
+    Args:
+        key: The mask key of one of the two.
+        public: The other's public mask key.
+        own: Whose key it is, and whose vector the mask is added to.
+        other: The other.
+        place: Of the attempt.
+
+    Raises:
+        EnvelopeError: If the public key is none.
+    """
+    later = place.cohort.index(own) > place.cohort.index(other)
+    pair = (other, own) if later else (own, other)
+    return Mask(key.shared_with(public, "masking.pair", *place.parts, *pair), negative=later)
+
+
+def _of(kind: type[T], message: Any) -> T:
+    if not isinstance(message, kind):
+        raise Refused(f"a message of the kind {kind.__name__} was expected, got {type(message).__name__}")
+    return message
