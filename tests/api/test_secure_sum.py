@@ -68,7 +68,10 @@ def test_heart_disease_gives_the_same_model_through_every_sum(engine):
     assert len(set(hashes.values())) == 1, hashes
 
 
-PHASES = {"sealed": ("train", "deliver", "lock", "open"), "masking": ("advertise", "share", "train", "lock", "unmask")}
+PHASES = {
+    "sealed": ("train", "deliver", "lock", "open"),
+    "masking": ("advertise", "share", "train", "lock", "unmask"),
+}
 
 
 @pytest.mark.parametrize("kind", SECURE)

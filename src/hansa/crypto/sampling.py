@@ -26,12 +26,12 @@ _BLOCK = 1 << 16  # values drawn at a time
 _SPARE = 8  # words more than wanted: one in 2^32 is rejected
 
 
-def secret_elements(count: int) -> Field:
-    """Return so many uniform field elements from the operating system's generator."""
+def secret_elements(count: int, random: Callable[[int], bytes] = os.urandom) -> Field:
+    """Return so many uniform field elements; another source than the operating system's is for tests."""
     out = np.empty(count, np.uint64)
     filled = 0
     while filled < count:
-        words = np.frombuffer(os.urandom(8 * (count - filled + _SPARE)), "<u8")
+        words = np.frombuffer(random(8 * (count - filled + _SPARE)), "<u8")
         good = _below(words)[: count - filled]
         out[filled : filled + len(good)] = good
         filled += len(good)
