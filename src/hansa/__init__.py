@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         Scaffold,
     )
     from hansa.api import Federation, Progress, compare
-    from hansa.encode import Quantise
+    from hansa.encode import EightBits, Quantise, TopK
     from hansa.engine import Local, RayCluster, Vector
     from hansa.errors import HansaError
     from hansa.record import RoundRecord
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Algorithm": "hansa.algorithms",
     "AllClients": "hansa.server.cohort",
+    "EightBits": "hansa.encode",
     "Examples": "hansa.types",
     "FedAdagrad": "hansa.algorithms",
     "FedAdam": "hansa.algorithms",
@@ -59,6 +60,7 @@ _HOMES = {
     "RoundRecord": "hansa.record",
     "Scaffold": "hansa.algorithms",
     "Sealed": "hansa.secure_sum",
+    "TopK": "hansa.encode",
     "Vector": "hansa.engine",
     "compare": "hansa.api",
     "partition_svg": "hansa.report.partition",
@@ -68,6 +70,7 @@ _MODULES = ("data", "datasets", "errors", "ui")
 __all__ = [
     "Algorithm",
     "AllClients",
+    "EightBits",
     "Examples",
     "FedAdagrad",
     "FedAdam",
@@ -89,6 +92,7 @@ __all__ = [
     "RoundRecord",
     "Scaffold",
     "Sealed",
+    "TopK",
     "Vector",
     "__version__",
     "compare",

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hansa.plan import POSITION, Plan
+from hansa.encode import compress, decompress
+from hansa.errors import UpdateError
+from hansa.plan import POSITION, RESIDUAL, Plan
 from hansa.rng import Seeds
 from hansa.secure_sum.interface import Keys
 from hansa.secure_sum.tree import unusable
@@ -120,6 +122,8 @@ def finish(
     finite = bool(np.isfinite(delta.vector).all())
     if plan.encoder is not None:
         reply = encoded(plan, site, reply, start=start, seeds=seeds)
+    elif plan.compress is not None and finite:
+        reply, remembered = compressed(plan, site, reply, {**memory, **remembered}, start=start, seeds=seeds)
     if not (finite and np.isfinite(trained.weights).all()):
         return reply, memory
     place = remembered_place(plan, memory, trained.steps)
@@ -140,6 +144,23 @@ def encoded(plan: Plan, site: Site, reply: Reply, *, start: Start, seeds: Seeds)
     randomness = seeds.stream("quantise", site.name, start.round)
     integers, clipped = encoder.encode(delta.vector, delta.weight, seed=start.seed, randomness=randomness)
     return dataclasses.replace(reply, delta=Delta(vector=integers, weight=1.0), clipped=clipped)
+
+
+def compressed(
+    plan: Plan, site: Site, reply: Reply, memory: Memory, *, start: Start, seeds: Seeds
+) -> tuple[Reply, Memory]:
+    """Return the reply with its update as the server reads it from the bytes that travel; and the memory."""
+    delta, how = reply.delta, plan.compress
+    if delta is None or how is None:
+        return reply, memory
+    randomness = seeds.stream("quantise", site.name, start.round)
+    try:
+        data, residual = compress(how, delta.vector, memory.get(RESIDUAL), randomness)
+    except UpdateError as error:
+        return dataclasses.replace(reply, delta=None, refusal=str(error)), memory
+    vector = decompress(how, data, len(delta.vector))
+    reply = dataclasses.replace(reply, delta=Delta(vector=vector, weight=delta.weight), size=len(data))
+    return reply, memory if residual is None else {**memory, RESIDUAL: residual}
 
 
 def weight_in_mean(plan: Plan, rows: int) -> float:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hansa.algorithms.algorithm import Algorithm, positive
-from hansa.encode import Encoder, Quantise, check_room
+from hansa.encode import EightBits, Encoder, Quantise, TopK, check_room
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
 from hansa.secure_sum.interface import Planned, Run, SecureSum, Shape
 from hansa.secure_sum.plain import Plain
@@ -24,6 +24,7 @@ from hansa.tree import Layout
 from hansa.types import Array, DataCard, FloatVector, Memory
 
 PERSONAL = "personal"
+RESIDUAL = "residual"
 POSITION = "position"
 VALIDATES = ("all", "cohort", "none")
 
@@ -40,6 +41,7 @@ class Plan:
         algorithm: The algorithm: both halves and the settings of local work.
         cohort: Who takes part in a round.
         aggregate: ``"examples"``, ``"uniform"``, or a function of updates and weights.
+        compress: How updates are made smaller for a plain sum, or None.
         quantise: How updates become integers; None leaves them floats, where the secure sum takes such.
         secure_sum: How the sum comes about.
         roster: Names and public keys of the clients, where the secure sum needs such.
@@ -62,6 +64,7 @@ class Plan:
     algorithm: Algorithm
     cohort: Cohort
     aggregate: Aggregate = "examples"
+    compress: TopK | EightBits | None = None
     quantise: Quantise | None = None
     secure_sum: SecureSum = field(default_factory=Plain)
     roster: Roster | None = None
@@ -129,6 +132,7 @@ class Plan:
             and self._mask is None
             and self.secure_sum.sends_update
             and self.encoder is None
+            and self.compress is None
             and not callable(self.aggregate)
             and not self.local_metrics
         )
@@ -180,6 +184,7 @@ class Plan:
             "algorithm": self.algorithm.describe(),
             "cohort": self.cohort.describe(),
             "aggregate": aggregate if isinstance(aggregate, str) else getattr(aggregate, "__qualname__", "?"),
+            **({} if self.compress is None else {"compress": self.compress.describe()}),
             **({} if self.encoder is None else {"quantise": self.encoder.describe()}),
             "secure_sum": self.sums.describe(),
             **({} if self.roster is None else {"roster": self.roster.describe()}),
@@ -238,6 +243,11 @@ def _check_sum(plan: Plan) -> None:
         raise ConfigurationError(
             "secure_sum must be a secure sum such as hansa.Plain() or hansa.Sealed(), got "
             f"{plan.secure_sum!r}."
+        )
+    if plan.compress is not None and plan.encoder is not None:
+        raise ConfigurationError(
+            "compress is for plain sums of floats: integers of a secure sum must line up coordinate by "
+            "coordinate. Leave compress out; fewer bits in quantise make seals smaller."
         )
     if plan.encoder is not None:
         if callable(plan.aggregate):

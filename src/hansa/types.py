@@ -336,6 +336,7 @@ class Reply:
         message: What it says in a phase of a secure sum, in place of its update.
         refusal: Why it does not answer, where it does not.
         clipped: Whether its update was clipped.
+        size: Bytes of its update, where that was compressed.
     """
 
     delta: Delta | None = None
@@ -344,6 +345,7 @@ class Reply:
     message: Any = None
     refusal: str = ""
     clipped: bool = False
+    size: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

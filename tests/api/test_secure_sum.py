@@ -211,3 +211,41 @@ def test_a_missing_package_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "hansa.crypto.arithmetic", None)
     with pytest.raises(MissingExtraError, match="secure"):
         trained("sealed")
+
+
+# ---------------------------------------------------------------------- compression of plain sums
+
+
+def compressed(how, *, rounds=30, engine="local", **settings):
+    made = federation(population(), compress=how, algorithm=hansa.FedAvg(**LOCAL), engine=engine, **settings)
+    made.fit(rounds)
+    return made
+
+
+@pytest.mark.parametrize("how", [hansa.TopK(keep=0.5), hansa.EightBits(), hansa.TopK(keep=1.0)])
+def test_compressed_updates_train_nearly_as_well_and_bytes_are_those_that_travel(how):
+    made, whole = compressed(how), compressed(None)
+    assert made.records[-1].logs["loss"] < 1.3 * whole.records[-1].logs["loss"] + 0.01
+    sizes = {record.bytes_up for record in made.records}
+    if isinstance(how, hansa.EightBits):
+        assert sizes == {4 * len(how.encode(np.ones(4, np.float32), np.random.default_rng(0)))}
+    else:
+        assert max(sizes) == 4 * len(how.encode(np.ones(4, np.float32), None)[0])
+
+
+def test_what_top_k_leaves_out_is_sent_later_and_survives_a_resume(tmp_path):
+    how = hansa.TopK(keep=0.25)
+    whole = compressed(how, rounds=6)
+    assert all("residual" in memory for memory in whole.memories.values())
+    for rounds in (3, 6):
+        made = federation(population(), compress=how, algorithm=hansa.FedAvg(**LOCAL))
+        made.fit(rounds, run=tmp_path / "run", resume=rounds == 6)
+    assert made.model_hash == whole.model_hash
+
+
+@pytest.mark.parametrize("kind", SECURE)
+def test_integers_are_not_compressed(kind):
+    with pytest.raises(ConfigurationError, match="compress"):
+        trained(kind, compress=hansa.EightBits())
+    with pytest.raises(ConfigurationError, match="compress"):
+        trained(compress="8-bit")

@@ -11,7 +11,6 @@ import numpy as np
 from hansa.encode import (
     EightBits,
     Grid,
-    Packing,
     Rotation,
     TopK,
     clip,
@@ -19,10 +18,8 @@ from hansa.encode import (
     decode_eight,
     decode_top,
     decode_weighted,
-    pack,
     quantise,
     rotate,
-    unpack,
     weigh,
 )
 from hansa.encode.randomness import Expanded
@@ -36,17 +33,13 @@ def line(source):
     grid = Grid.fitting(2.5, 7, bound_l2=2**12)
     parts = [quantise(clip(sign * UPDATE, 2.5), grid, randomness=source) for sign in (1, -1, 1)]
     weighted = [weigh(part, weight, max_weight=10) for part, weight in zip(parts, (3, 0, 10), strict=True)]
-    packing = Packing(size=7, bound=grid.bound_each, clients=3, limit=2**31)
-    packed = [pack(part.vector, packing) for part in parts]
-    total = np.sum(packed, axis=0)
+    total = np.sum([part.vector for part in parts], axis=0)
     return {
         "grid": grid.describe(),
-        "packing": packing.describe(),
         "quantised": [part.vector.tolist() for part in parts],
         "weighted": [part.vector.tolist() for part in weighted],
-        "packed_total": total.tolist(),
-        "total": unpack(total, packing).tolist(),
-        "mean": decode(unpack(total, packing), grid.scale, 3).tolist(),
+        "total": total.tolist(),
+        "mean": decode(total, grid.scale, 3).tolist(),
         "weighted_mean": decode_weighted(np.sum([w.vector for w in weighted], axis=0), grid.scale)[
             0
         ].tolist(),

@@ -13,6 +13,7 @@ from hansa.api.callbacks import Callbacks, check_callbacks
 from hansa.api.describe import clients_settings, learner_settings, model_summary
 from hansa.api.environment import environment
 from hansa.api.inputs import (
+    as_compress,
     as_engine,
     as_folder,
     as_quantise,
@@ -31,7 +32,7 @@ from hansa.api.loop import INTERRUPTED, Outcome, Progress, check_target, run_rou
 from hansa.data.client import as_clients
 from hansa.data.describe import describe_examples
 from hansa.data.sources import as_examples
-from hansa.encode import Quantise
+from hansa.encode import EightBits, Quantise, TopK
 from hansa.engine import Declared, Engine
 from hansa.engine.engine import told
 from hansa.errors import ConfigurationError, RunError
@@ -80,6 +81,7 @@ class Federation:
         algorithm: Algorithm | None = None,
         cohort: Cohort | int | None = None,
         aggregate: Aggregate = "examples",
+        compress: TopK | EightBits | None = None,
         quantise: Quantise | float | None = None,
         secure_sum: SecureSum | str | None = None,
         server_optimizer: Any = None,
@@ -99,6 +101,8 @@ class Federation:
             cohort: Who takes part in a round: None for all, a number, `FixedSize` or `Poisson`.
             aggregate: ``"examples"`` weighs updates by training rows, ``"uniform"`` does not; or a function
                 of updates ``(n, d)`` and weights ``(n,)`` that returns one vector ``(d,)``.
+            compress: How updates are made smaller for a plain sum: `TopK` (the largest coordinates, the rest
+                later) or `EightBits`.
             quantise: How updates become integers: `Quantise`, or the norm to clip them to. None leaves them
                 floats with a plain sum, and is ``Quantise()`` with any other.
             secure_sum: How the sum of updates comes about: ``"plain"`` (the server sees each), ``"sealed"``,
@@ -126,6 +130,7 @@ class Federation:
         self.cohort = as_cohort(cohort)
         self.cohort.check(len(self.clients))
         self.aggregate: Aggregate = aggregate
+        self.compress = as_compress(compress)
         self.quantise = as_quantise(quantise)
         self.secure_sum = as_secure_sum(secure_sum)
         self.server_optimizer = checked_optimizer(server_optimizer)
@@ -178,6 +183,7 @@ class Federation:
             algorithm=self.algorithm,
             cohort=self.cohort,
             aggregate=self.aggregate,
+            compress=self.compress,
             quantise=self.quantise,
             secure_sum=self.secure_sum,
             server_optimizer=self.server_optimizer,

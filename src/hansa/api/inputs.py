@@ -12,7 +12,7 @@ from typing import Any
 from hansa.algorithms.algorithm import is_number
 from hansa.api.loop import Target
 from hansa.data.sources import as_examples
-from hansa.encode import Quantise
+from hansa.encode import EightBits, Quantise, TopK
 from hansa.engine import ENGINES, Declared
 from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.secure_sum import SECURE_SUMS, Plain, SecureSum
@@ -135,6 +135,17 @@ def as_quantise(value: Any) -> Quantise | None:
     raise ConfigurationError(
         f"quantise is a declaration such as hansa.Quantise(clip=10.0), or None; got {value!r}."
     )
+
+
+def as_compress(value: Any) -> TopK | EightBits | None:
+    """Return how updates are made smaller: a declaration, or None.
+
+    Raises:
+        ConfigurationError: If it is neither.
+    """
+    if value is None or isinstance(value, (TopK, EightBits)):
+        return value
+    raise ConfigurationError(f"compress is hansa.TopK(keep=0.01), hansa.EightBits(), or None; got {value!r}.")
 
 
 def as_engine(value: Any) -> Declared:

@@ -12,7 +12,7 @@ from hansa.algorithms import ALGORITHMS, Algorithm
 from hansa.cli.keys import Section, build, make, parse
 from hansa.cli.optimizers import Optimizer, optimizer_of
 from hansa.data.split import Split
-from hansa.encode import Quantise
+from hansa.encode import COMPRESSIONS, EightBits, Quantise, TopK
 from hansa.engine import ENGINES, Declared
 from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.secure_sum import SECURE_SUMS, SecureSum
@@ -121,6 +121,7 @@ class Declaration:
         algorithm: The algorithm, or None for FedAvg (or the recipe's).
         cohort: Who takes part in a round.
         server_optimizer: The server's optimizer, or None to take the mean.
+        compress: How updates are made smaller for a plain sum, or None.
         quantise: How updates become integers, or None.
         secure_sum: How the sum of updates comes about, or None for the plain sum.
         engine: Where clients run, or None for the local engine.
@@ -138,6 +139,7 @@ class Declaration:
     algorithm: Algorithm | None = None
     cohort: Cohort | None = None
     server_optimizer: Optimizer | None = None
+    compress: TopK | EightBits | None = None
     quantise: Quantise | None = None
     secure_sum: SecureSum | None = None
     engine: Declared | None = None
@@ -178,6 +180,7 @@ def declare(raw: Mapping[str, Any]) -> Declaration:
         algorithm=make(ALGORITHMS, raw["algorithm"], "[algorithm]") if "algorithm" in raw else None,
         cohort=make(COHORTS, raw["cohort"], "[cohort]") if "cohort" in raw else None,
         server_optimizer=_server_optimizer(raw),
+        compress=make(COMPRESSIONS, raw["compress"], "[compress]") if "compress" in raw else None,
         quantise=build(Quantise, raw["quantise"], "[quantise]") if "quantise" in raw else None,
         secure_sum=make(SECURE_SUMS, raw["secure_sum"], "[secure_sum]") if "secure_sum" in raw else None,
         engine=make(ENGINES, raw["engine"], "[engine]") if "engine" in raw else None,

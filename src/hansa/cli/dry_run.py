@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.text import Text
 
 from hansa.algorithms import Scaffold
 from hansa.cli.job import Job, assemble
+from hansa.encode import compress
 from hansa.plan import Plan
 from hansa.round import first_state
 from hansa.server.cohort import FixedSize, Poisson
@@ -60,6 +62,9 @@ def estimate(job: Job) -> dict[str, Any]:
 
 def _sent(plan: Plan) -> int:
     """Return the bytes that a client sends for its update; signatures and hashes are not in it."""
+    if plan.compress is not None:
+        ones = np.ones(plan.update_size, np.float32)
+        return len(compress(plan.compress, ones, None, np.random.default_rng(0))[0])
     if plan.secure_sum.sends_update:
         return plan.update_bytes
     told = plan.sums.describe()

@@ -183,6 +183,7 @@ def assemble(job: Job) -> Assembled:
         recipe = RECIPES[told.recipe.name]
         federation = recipe.build(model=told.recipe.model, seed=told.run.seed, algorithm=told.algorithm)
         federation.engine = told.engine or federation.engine
+        federation.compress = told.compress or federation.compress
         federation.quantise = told.quantise or federation.quantise
         federation.secure_sum = told.secure_sum or federation.secure_sum
         return Assembled(federation=federation)
@@ -199,6 +200,7 @@ def assemble(job: Job) -> Assembled:
         algorithm=told.algorithm,
         cohort=told.cohort,
         aggregate=told.run.aggregate,
+        compress=told.compress,
         quantise=told.quantise,
         secure_sum=told.secure_sum,
         server_optimizer=None if told.server_optimizer is None else told.server_optimizer.build(),

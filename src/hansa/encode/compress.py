@@ -236,6 +236,31 @@ def decode_eight(data: bytes, size: int) -> FloatVector:
     return (levels * wide).astype(np.float32)
 
 
+COMPRESSIONS: dict[str, type[TopK] | type[EightBits]] = {"top-k": TopK, "8-bit": EightBits}
+
+
+def compress(
+    how: TopK | EightBits, vector: FloatVector, residual: FloatVector | None, randomness: Randomness
+) -> tuple[bytes, FloatVector | None]:
+    """Return the bytes of an update, and what its client remembers until the next (`TopK` alone does).
+
+    Raises:
+        UpdateError: As the ``encode`` of either.
+    """
+    if isinstance(how, TopK):
+        return how.encode(vector, residual)
+    return how.encode(vector, randomness), None
+
+
+def decompress(how: TopK | EightBits, data: bytes, size: int) -> FloatVector:
+    """Return the update in bytes that `compress` wrote.
+
+    Raises:
+        UpdateError: They are not exactly what it writes for this size.
+    """
+    return decode_top(data, size) if isinstance(how, TopK) else decode_eight(data, size)
+
+
 def _largest(magnitude: FloatVector, count: int) -> NDArray[np.int64]:
     """Return the indices of the largest magnitudes above 0, in order; of equal ones the first."""
     least = np.partition(magnitude, magnitude.size - count)[magnitude.size - count]

@@ -76,6 +76,8 @@ class Cohort:
         down = start.weights.nbytes + sum(array.nbytes for array in start.extra.values())
         count = len(ask.clients)
         bytes_down, bytes_up = down * count, self._plan.update_bytes * count
+        if self._plan.compress is not None:
+            bytes_up = sum(reply.size for reply in self._replies.values())
         if ask.place is not None:
             bytes_down += sum(map(size_of, ask.each.values()))
             bytes_up = sum(size_of(reply.message) for reply in self._replies.values())
