@@ -5,6 +5,7 @@ Whatever cannot work raises here, when the plan is built, and not in the middle 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -148,16 +149,22 @@ class Plan:
         return self.shared.size * self.algorithm.parts
 
     @cached_property
+    def settled(self) -> Quantise | None:
+        """How updates become integers, with the largest weight of this run; None where they stay floats."""
+        wanted = self.quantise
+        if wanted is None and not self.secure_sum.sends_update:
+            wanted = Quantise()
+        if wanted is None or wanted.max_weight is not None:
+            return wanted
+        rows = max(card.examples.get("train", 0) for card in self.cards.values())
+        return dataclasses.replace(wanted, max_weight=max(1, rows))
+
+    @cached_property
     def encoder(self) -> Encoder | None:
         """What makes integers of updates, or None where updates are summed as floats."""
-        wanted = self.quantise
-        if wanted is None:
-            if self.secure_sum.sends_update:
-                return None
-            wanted = Quantise()
-        rows = max(card.examples.get("train", 0) for card in self.cards.values())
-        weight = max(1, rows) if self.aggregate == "examples" else None
-        return wanted.encoder(size=self.update_size, max_weight=weight)
+        if self.settled is None:
+            return None
+        return self.settled.encoder(size=self.update_size, weighs=self.aggregate == "examples")
 
     @property
     def sum_size(self) -> int:

@@ -197,6 +197,21 @@ def test_the_bytes_are_those_of_the_vector_engine_on_every_backend(cluster, norm
     assert same(fitted(Vector(workers=2), clients, norm=norm), fitted(cluster, clients, norm=norm))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"secure_sum": "sealed", "algorithm": hansa.Scaffold(steps=3, batch_size=4)},
+        {"secure_sum": "masking"},
+        {"quantise": 4.0},
+        {"compress": hansa.TopK(keep=0.2)},
+    ],
+    ids=["sealed", "masking", "quantised", "compressed"],
+)
+def test_secure_sums_give_the_same_bytes(cluster, settings):
+    clients = people(5)
+    assert same(fitted(Vector(), clients, **settings), fitted(cluster, clients, **settings))
+
+
 def test_scaffolds_memories_stay_with_the_driver(cluster):
     settings = {"clients": people(20), "cohort": 10, "algorithm": hansa.Scaffold(batch_size=4)}
     on_ray = fitted(RayCluster(workers=1), **settings)

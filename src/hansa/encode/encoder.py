@@ -39,7 +39,7 @@ class Quantise:
         ConfigurationError: If a setting is out of its range.
 
     Example:
-        >>> Quantise(clip=10.0).encoder(size=1000, max_weight=None).grid.scale == 2.0**-20
+        >>> Quantise(clip=10.0).encoder(size=1000, weighs=False).grid.scale == 2.0**-20
         True
     """
 
@@ -59,19 +59,22 @@ class Quantise:
         if self.max_weight is not None:
             whole_number("max_weight", self.max_weight)
 
-    def encoder(self, *, size: int, max_weight: int | None) -> Encoder:
+    def encoder(self, *, size: int, weighs: bool) -> Encoder:
         """Return both halves for updates of a size.
 
         Args:
             size: Number of scalars of an update.
-            max_weight: Largest weight, where updates are weighed and this declaration does not say; None
-                where they are not weighed.
+            weighs: Whether updates are weighed; then ``max_weight`` must be known.
         """
+        if weighs and self.max_weight is None:
+            raise ConfigurationError(
+                "updates that are weighed need max_weight, the largest weight of a client."
+            )
         rotated = Rotation(size=size, seed=bytes(16)).padded if self.rotate else size
         grid = Grid.fitting(
             self.clip, rotated, bound_l2=self.bound, bits=self.bits, saturate=self.bits is not None
         )
-        weight = None if max_weight is None else self.max_weight or max_weight
+        weight = self.max_weight if weighs else None
         return Encoder(size=size, grid=grid, rotates=self.rotate, max_weight=weight)
 
 

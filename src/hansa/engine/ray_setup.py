@@ -18,6 +18,7 @@ from hansa.engine.ray_session import load_ray
 from hansa.errors import ConfigurationError
 from hansa.plan import Plan
 from hansa.rng import Seeds
+from hansa.secure_sum.plain import Plain
 from hansa.train.keras_learner import KerasLearner
 from hansa.types import Examples
 
@@ -53,7 +54,15 @@ def recipe(plan: Plan, learner: KerasLearner, seeds: Seeds) -> bytes:
     """Return what a worker makes model and plan of, pickled: only what clients need of the plan."""
     cloudpickle: Any = load_ray().cloudpickle
     kept = "examples" if callable(plan.aggregate) else plan.aggregate
-    clients = replace(plan, server_optimizer=None, aggregate=kept, cards={})
+    clients = replace(
+        plan,
+        server_optimizer=None,
+        aggregate=kept,
+        cards={},
+        quantise=plan.settled,
+        secure_sum=Plain(),  # the driver has the keys: workers return integers, and it seals them
+        roster=None,
+    )
     try:
         return cloudpickle.dumps((*learner.recipe, clients, seeds))
     except Exception as error:
