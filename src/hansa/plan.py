@@ -16,6 +16,7 @@ import numpy as np
 from hansa.algorithms.algorithm import Algorithm, positive
 from hansa.encode import EightBits, Encoder, Quantise, TopK, check_room
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
+from hansa.evaluate.tally import BOUND, Tally
 from hansa.secure_sum.interface import Planned, Run, SecureSum, Shape
 from hansa.secure_sum.plain import Plain
 from hansa.secure_sum.roster import Roster
@@ -45,6 +46,7 @@ class Plan:
         compress: How updates are made smaller for a plain sum, or None.
         quantise: How updates become integers; None leaves them floats, where the secure sum takes such.
         secure_sum: How the sum comes about.
+        metrics: Names of the metrics that clients measure, where they tell them through a secure sum.
         roster: Names and public keys of the clients, where the secure sum needs such.
         configuration: Hash of the run's configuration, to which messages of the secure sum are bound.
         server_optimizer: A `keras.optimizers.Optimizer` for the server step, or None for the algorithm's.
@@ -68,6 +70,7 @@ class Plan:
     compress: TopK | EightBits | None = None
     quantise: Quantise | None = None
     secure_sum: SecureSum = field(default_factory=Plain)
+    metrics: tuple[str, ...] = ()
     roster: Roster | None = None
     configuration: bytes = b""
     server_optimizer: Any = None
@@ -184,6 +187,22 @@ class Plan:
         run = None if self.roster is None else Run(roster=self.roster, configuration=self.configuration)
         return self.secure_sum.plan(Shape(dimension=self.sum_size, members=members, bound=bound), run)
 
+    @cached_property
+    def tally(self) -> Tally | None:
+        """What makes integers of metrics; None where clients tell theirs in the clear."""
+        return None if self.secure_sum.sends_update else Tally(self.metrics)
+
+    @cached_property
+    def telling(self) -> Planned | None:
+        """The secure sum of the metrics, or None where they are told in the clear, or there are none."""
+        if self.tally is None or not self.metrics:
+            return None
+        everyone = self.clients_validate == "all"
+        members = len(self.clients) if everyone else self.cohort.members(len(self.clients))
+        run = None if self.roster is None else Run(roster=self.roster, configuration=self.configuration)
+        shape = Shape(dimension=self.tally.dimension, members=members, bound=BOUND)
+        return self.secure_sum.plan(shape, run)
+
     def describe(self) -> dict[str, Any]:
         """Return the plan for the run's configuration: what decides the result, JSON-able."""
         aggregate, weights = self.aggregate, self.class_weight
@@ -194,6 +213,7 @@ class Plan:
             **({} if self.compress is None else {"compress": self.compress.describe()}),
             **({} if self.encoder is None else {"quantise": self.encoder.describe()}),
             "secure_sum": self.sums.describe(),
+            **({} if self.telling is None else {"metrics": list(self.metrics)}),
             **({} if self.roster is None else {"roster": self.roster.describe()}),
             "server_optimizer": _optimizer(self.server_optimizer),
             "class_weight": None if weights is None else {str(k): float(v) for k, v in weights.items()},
@@ -265,7 +285,12 @@ def _check_sum(plan: Plan) -> None:
         # Sums of a simulation are float64, which is exact to 2^53.
         members = plan.cohort.members(len(plan.clients)) or len(plan.clients)
         check_room(plan.encoder.bound, members, modulus=2**54)
-    _ = plan.sums
+    if not plan.secure_sum.sends_update and plan.local_metrics:
+        raise ConfigurationError(
+            "local_metrics tells what each client measures before and after its training, which a secure sum "
+            "is there to hide. Leave it out, or use the plain sum."
+        )
+    _ = plan.sums, plan.telling
 
 
 def _check_class_weight(plan: Plan) -> None:

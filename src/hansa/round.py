@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -64,9 +65,10 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         seed=_seed(plan, seeds, state.round),
     )
     reduce = "keep" if callable(plan.aggregate) else "sum"
+    ask = Ask(phase="train", clients=cohort, payload=start, reduce=reduce)
     norm, new, void = 0.0, state, ""
     try:
-        answer = yield from plan.sums.collect(start, cohort, reduce=reduce)
+        answer = yield from plan.sums.collect(ask, number=state.round, weights=state.weights)
         # Aggregate to one mean. An empty cohort (possible with Poisson) leaves the model as it is.
         mean = _mean(plan, start, answer) if cohort else None
     except VoidRoundError as error:
@@ -87,9 +89,12 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
     new = dataclasses.replace(new, round=state.round + 1)
 
     # Evaluate the new model, on the clients' own rows and on the server's set.
-    clients, central, traffic = {}, None, (answer.bytes_down, answer.bytes_up)
-    if new.round % plan.validation_freq == 0:
-        clients, central, traffic = yield from _evaluate(plan, new, cohort, traffic)
+    measure = _measured if plan.telling is None else _told
+    measured = yield from measure(plan, new, answer, cohort)
+    central = None
+    if plan.server_validates and _is_due(plan, new):
+        validated = yield Ask(phase="validate", clients=("@server",), payload=new.weights)
+        central = validated.replies["@server"].metrics["validation"]
     record = RoundRecord(
         round=state.round,
         cohort=cohort,
@@ -97,12 +102,12 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         corrected=answer.corrected,
         void=void,
         clipped=sum(reply.clipped for reply in answer.replies.values()),
-        logs=_logs(answer.replies, clients, central),
-        clients=_client_records(answer.replies, clients),
+        logs=round_logs(training=measured.training, clients=measured.clients, central=central),
+        clients=_client_records(answer.replies, measured.replies),
         model_hash=vector_hash(new.weights),
         update_norm=norm,
-        bytes_down=traffic[0],
-        bytes_up=traffic[1],
+        bytes_down=answer.bytes_down + measured.bytes_down,
+        bytes_up=answer.bytes_up + measured.bytes_up,
     )
     return new, record
 
@@ -143,35 +148,67 @@ def _update(plan: Plan, state: ServerState, mean: Array, *, share: float) -> Ser
     return dataclasses.replace(state, weights=weights, slots={**state.slots, **slots})
 
 
-def _evaluate(
-    plan: Plan, state: ServerState, cohort: tuple[str, ...], traffic: tuple[int, int]
-) -> Generator[Ask, Answer, tuple[dict[str, Reply], Metrics | None, tuple[int, int]]]:
-    replies: dict[str, Reply] = {}
-    central = None
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """What clients told: mean metrics of training and on validation rows; and replies, if each did."""
+
+    training: Metrics = field(default_factory=dict)
+    clients: Metrics = field(default_factory=dict)
+    replies: Mapping[str, Reply] = field(default_factory=dict)
+    bytes_down: int = 0
+    bytes_up: int = 0
+
+
+Measuring = Generator[Ask, Answer, _Measured]
+
+
+def _is_due(plan: Plan, state: ServerState) -> bool:
+    return state.round % plan.validation_freq == 0
+
+
+def _measured(plan: Plan, state: ServerState, trained: Answer, cohort: tuple[str, ...]) -> Measuring:
+    """Let clients measure the new model, each in the clear."""
     asked = {"all": plan.clients, "cohort": cohort, "none": ()}[plan.clients_validate]
     asked = tuple(name for name in asked if name in plan.validating) if plan.validating else ()
-    if asked:
+    answer = Answer(replies={})
+    if asked and _is_due(plan, state):
         answer = yield Ask(phase="evaluate", clients=asked, payload=state.weights)
-        replies = dict(answer.replies)
-        traffic = (traffic[0] + answer.bytes_down, traffic[1] + answer.bytes_up)
-    if plan.server_validates:
-        answer = yield Ask(phase="validate", clients=("@server",), payload=state.weights)
-        central = answer.replies["@server"].metrics["validation"]
-    return replies, central, traffic
+    told = trained.replies.values()
+    return _Measured(
+        training=average_metrics((r.examples, r.metrics.get("training", {})) for r in told),
+        clients=average_metrics((r.examples, r.metrics["validation"]) for r in answer.replies.values()),
+        replies=answer.replies,
+        bytes_down=answer.bytes_down,
+        bytes_up=answer.bytes_up,
+    )
 
 
-def _logs(
-    trained: Mapping[str, Reply], validated: Mapping[str, Reply], central: Metrics | None
-) -> dict[str, float]:
-    training = average_metrics((r.examples, r.metrics.get("training", {})) for r in trained.values())
-    clients = average_metrics((r.examples, r.metrics["validation"]) for r in validated.values())
-    return round_logs(training=training, clients=clients, central=central)
+def _told(plan: Plan, state: ServerState, trained: Answer, cohort: tuple[str, ...]) -> Measuring:  # noqa: ARG001
+    """Let clients tell metrics of their training and of the new model through a secure sum."""
+    if plan.telling is None or plan.tally is None:
+        return _Measured()
+    asked = plan.clients if plan.clients_validate == "all" else cohort
+    due = plan.clients_validate != "none" and _is_due(plan, state)
+    ask = Ask(phase="tell", clients=asked, payload=state.weights if due else None)
+    try:
+        answer = yield from plan.telling.collect(ask, number=state.round - 1, weights=state.weights)
+        means = plan.tally.decode(answer.total.vector.astype(np.int64)) if answer.total else {}
+    except (VoidRoundError, UpdateError):
+        return _Measured()  # too few answered: there are no metrics of this round
+    return _Measured(
+        training=means.get("training", {}),
+        clients=means.get("validation", {}),
+        bytes_down=answer.bytes_down,
+        bytes_up=answer.bytes_up,
+    )
 
 
 def _client_records(replies: Mapping[str, Reply], validated: Mapping[str, Reply]) -> dict[str, ClientRecord]:
     records = {}
     for name in dict.fromkeys((*replies, *validated)):
         metrics = replies[name].metrics if name in replies else {}
+        if not metrics and name not in validated:
+            continue  # behind a secure sum, clients tell nothing of their own
         records[name] = ClientRecord(
             examples=replies[name].examples if name in replies else None,
             training=metrics.get("training", {}),

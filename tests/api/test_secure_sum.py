@@ -157,7 +157,7 @@ def test_a_run_does_not_go_on_with_other_keys(spoil, tmp_path):
     if spoil == "gone":
         keys.unlink()
     elif spoil == "text":
-        keys.write_text('{"keys": {"c0": {"exchange": "00ff"}}}')
+        keys.write_text('{"keys": {"c0": {"exchange": "SECRET-00ff"}}}')
     else:
         keys.write_bytes((tmp_path / "other" / "keys.json").read_bytes())
     again = federation(
@@ -165,7 +165,39 @@ def test_a_run_does_not_go_on_with_other_keys(spoil, tmp_path):
     )
     with pytest.raises(RunError) as error:
         again.fit(2, run=tmp_path / "run", resume=True)
-    assert "00ff" not in str(error.value)
+    assert "SECRET" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", SECURE)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"clients_validate": "cohort"}, {"clients_validate": "none"}, {"validation_freq": 2}],
+    ids=["all", "cohort", "none", "every second"],
+)
+def test_metrics_are_told_as_sums_and_come_to_the_plain_ones(kind, settings):
+    split = hansa.data.Split(train=0.7, validation=0.3)
+    logs = {}
+    for secure_sum in ("plain", kind):
+        made = federation(
+            population(SIZES, split=split),
+            algorithm=hansa.FedAvg(**LOCAL),
+            cohort=4,
+            quantise=QUANTISE,
+            secure_sum=secure_sum,
+        )
+        made.fit(3, **settings)
+        logs[secure_sum] = [record.logs for record in made.records]
+        if secure_sum == kind:
+            assert all(record.clients == {} for record in made.records)
+    assert [list(log) for log in logs[kind]] == [list(log) for log in logs["plain"]]
+    for told, plain in zip(logs[kind], logs["plain"], strict=True):
+        assert all(np.isclose(told[name], plain[name], atol=1e-5) for name in plain)
+
+
+def test_what_clients_measure_around_their_training_is_not_told_under_a_secure_sum():
+    made = federation(population(), secure_sum="sealed", quantise=QUANTISE)
+    with pytest.raises(ConfigurationError, match="local_metrics"):
+        made.fit(1, local_metrics=True)
 
 
 BAD = {

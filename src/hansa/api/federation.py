@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from hansa import bridge
 from hansa.algorithms.algorithm import Algorithm
 from hansa.algorithms.fedavg import FedAvg
@@ -188,11 +190,18 @@ class Federation:
             secure_sum=self.secure_sum,
             server_optimizer=self.server_optimizer,
             class_weight=self.class_weight,
+            metrics=() if self.secure_sum.sends_update else self._metric_names(),
             corrects_gradients=self.learner.corrects_gradients,
             plain_sgd=self.learner.plain_sgd,
             server_validates=server_validates,
             **evaluation,
         )
+
+    def _metric_names(self) -> tuple[str, ...]:
+        """Return the names of the metrics that clients measure, which a secure sum of them must know."""
+        rows = next(iter(self.prepare().sites.values())).data.train.whole()
+        first = rows.take(np.arange(1))
+        return tuple(self.learner.evaluate(self.learner.initial_weights(), first, 1))
 
     # ------------------------------------------------------------------ training
 

@@ -185,7 +185,7 @@ def drive(steps: Steps, engine: Engine) -> tuple[ServerState, RoundRecord]:
         lap(segment)
         answer = engine.answer(ask)
         told = "sum" if ask.place is not None and ask.phase != "train" else ask.phase
-        lap("evaluate" if ask.phase in ("evaluate", "validate") else told, answer.timings_s)
+        lap("evaluate" if ask.phase in ("evaluate", "validate", "tell") else told, answer.timings_s)
         # After the updates the server steps; after measurements it only writes them down.
         segment = "sum" if ask.place is not None else "step" if ask.phase == "train" else "other"
         try:

@@ -15,7 +15,7 @@ from hansa.errors import ConfigurationError
 from hansa.plan import Plan
 from hansa.rng import Seeds
 from hansa.train.learner import Learner
-from hansa.types import Answer, Ask, Examples
+from hansa.types import Answer, Ask, Examples, FloatVector, Reply
 
 
 @final
@@ -70,12 +70,14 @@ class LocalEngine(Staging):
         super().__init__()
         self._plan, self._sites, self._learner = plan, sites, learner
         self._seeds, self._server = seeds, server
-        self._parties = Parties(plan.sums, {name: site.keys for name, site in sites.items()})
+        self._parties = Parties.of(plan, sites)
 
     def answer(self, ask: Ask) -> Answer:
         """Let the clients do what is asked."""
         if ask.phase == "train":
             return self._train(ask)
+        if ask.phase == "tell":
+            return self._tell(ask)
         if ask.place is not None:
             return answer_of(ask, {name: self._parties.reply(name, ask) for name in ask.clients})
         if ask.phase == "evaluate":
@@ -115,15 +117,17 @@ class LocalEngine(Staging):
             cohort.take(self._parties.sent(part, ask), first=position)
         return cohort.answer()
 
+    def _tell(self, ask: Ask) -> Answer:
+        replies = {}
+        for name in ask.clients:
+            measured = None if ask.payload is None else self._measure(name, ask.payload)
+            replies[name] = self._parties.told(name, measured, ask)
+        return answer_of(ask, replies)
+
+    def _measure(self, name: str, weights: FloatVector) -> Reply:
+        memory = self.remembered(name)
+        return client.evaluate(self._plan, self._sites[name], self._learner, weights=weights, memory=memory)
+
     def _evaluate(self, ask: Ask) -> Answer:
-        replies = {
-            name: client.evaluate(
-                self._plan,
-                self._sites[name],
-                self._learner,
-                weights=ask.payload,
-                memory=self.remembered(name),
-            )
-            for name in ask.clients
-        }
+        replies = {name: self._measure(name, ask.payload) for name in ask.clients}
         return Answer(replies=replies, bytes_down=ask.payload.nbytes * len(ask.clients))

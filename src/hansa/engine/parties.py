@@ -11,56 +11,89 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.client import Site
 from hansa.engine.crew import Part
 from hansa.errors import ConfigurationError, UpdateError
+from hansa.evaluate.tally import Tally
+from hansa.plan import Plan
 from hansa.secure_sum.interface import Keys, Party, Planned, Refused, Run, SecureSum, Shape
 from hansa.secure_sum.roster import Member, Roster
-from hansa.types import Answer, Ask, Delta, Reply, Start, Total
+from hansa.types import Answer, Ask, Delta, Metrics, Reply, Total
 
 
 class Parties:
-    """What each client does in the phases of a secure sum.
+    """What each client does in the phases of a run's secure sums: that of updates, and that of metrics.
 
     What clients have done is kept in memory alone: server and clients of a simulation end together, so that
     nobody is left who could ask for the same round twice.
     """
 
-    def __init__(self, planned: Planned, keys: Mapping[str, Keys | None]) -> None:
-        """Take the sum of the run and each client's keys."""
-        self._planned, self._keys = planned, keys
-        self._parties: dict[str, Party] = {}
+    def __init__(
+        self, sums: Mapping[str, Planned | None], keys: Mapping[str, Keys | None], tally: Tally | None = None
+    ) -> None:
+        """Take the secure sums by the phase that vectors are sent in, each client's keys, and the tally."""
+        self._sums, self._keys, self._tally = sums, keys, tally
+        self._parties: dict[tuple[str, str], Party] = {}
+        self._trained: dict[str, tuple[int, Metrics]] = {}  # of this round, until it is told
+
+    @classmethod
+    def of(cls, plan: Plan, sites: Mapping[str, Site]) -> Parties:
+        """Return the parties of a run."""
+        keys = {name: site.keys for name, site in sites.items()}
+        return cls({"train": plan.sums, "tell": plan.telling}, keys, plan.tally)
 
     def send(self, name: str, reply: Reply, ask: Ask) -> Reply:
-        """Return a client's reply with what it sends in place of its vector, or why it does not."""
+        """Return a client's reply with what it sends in place of its vector, or why it does not.
+
+        What else is in the reply is not sent: neither number of rows nor metrics.
+        """
         if reply.delta is None:
-            return reply
+            return replace(reply, examples=0, metrics={})
         try:
-            message = self._party(name).send(reply.delta.vector, ask.each.get(name), ask.place)
+            message = self._party(name, ask).send(reply.delta.vector, ask.each.get(name), ask.place)
         except (Refused, UpdateError) as error:
-            return replace(reply, delta=None, refusal=str(error))
-        return replace(reply, delta=None, message=message)
+            return Reply(refusal=str(error))
+        return Reply(message=message, clipped=reply.clipped)
 
     def sent(self, part: Part, ask: Ask) -> Part:
         """Return part of a cohort with what its clients send through a secure sum, where there is one."""
         if ask.place is None:
             return part
+        for name, reply in part.replies.items():
+            self._trained[name] = reply.examples, reply.metrics.get("training", {})
         replies = {name: self.send(name, reply, ask) for name, reply in part.replies.items()}
         return replace(part, replies=replies)
+
+    def told(self, name: str, measured: Reply | None, ask: Ask) -> Reply:
+        """Return what a client sends of its metrics: of its training in this round, and of the new model.
+
+        Args:
+            name: The client.
+            measured: What it measured on its validation rows, or None.
+            ask: The Ask to tell.
+        """
+        if self._tally is None:
+            raise ConfigurationError("metrics are told in the clear in this run.")
+        told = {"training": self._trained.pop(name, (0, {}))}
+        if measured is not None:
+            told["validation"] = measured.examples, measured.metrics["validation"]
+        return self.send(name, Reply(delta=Delta(vector=self._tally.encode(told), weight=1.0)), ask)
 
     def reply(self, name: str, ask: Ask) -> Reply:
         """Return a client's answer in a phase of the secure sum."""
         try:
-            return Reply(message=self._party(name).answer(ask.phase, ask.each.get(name), ask.place))
+            return Reply(message=self._party(name, ask).answer(ask.phase, ask.each.get(name), ask.place))
         except Refused as error:
             return Reply(refusal=str(error))
 
-    def _party(self, name: str) -> Party:
-        if name not in self._parties:
-            keys = self._keys[name]
-            if keys is None:
+    def _party(self, name: str, ask: Ask) -> Party:
+        of = ask.place.purpose, name
+        if of not in self._parties:
+            keys, planned = self._keys[name], self._sums[of[0]]
+            if keys is None or planned is None:
                 raise ConfigurationError(f"client {name!r} has no keys, which the secure sum needs.")
-            self._parties[name] = self._planned.party(name, keys, {})
-        return self._parties[name]
+            self._parties[of] = planned.party(name, keys, {})
+        return self._parties[of]
 
 
 def fresh_keys(names: Iterable[str]) -> dict[str, Keys]:
@@ -116,8 +149,9 @@ def sum_vectors(
     salt = secrets.token_bytes(32)
     run = Run(roster=roster_of(keys), configuration=digest("one sum", label, salt))
     planned = secure_sum.plan(shape, run)
-    parties = Parties(planned, keys)
-    steps = planned.collect(Start(round=0, weights=np.zeros(0, np.float32)), names, reduce="keep")
+    parties = Parties({"train": planned}, keys)
+    ask = Ask(phase="train", clients=names)
+    steps = planned.collect(ask, number=0, weights=np.zeros(0, np.float32))
     ask = next(steps)
     while True:
         replies: dict[str, Reply] = {}
@@ -139,7 +173,7 @@ def answer_of(ask: Ask, replies: Mapping[str, Reply]) -> Answer:
     return Answer(
         replies={name: reply for name, reply in ordered.items() if not reply.refusal},
         dropped={name: reply.refusal for name, reply in ordered.items() if reply.refusal},
-        bytes_down=sum(map(size_of, ask.each.values())),
+        bytes_down=len(ask.clients) * size_of(ask.payload) + sum(map(size_of, ask.each.values())),
         bytes_up=sum(size_of(reply.message) for reply in ordered.values()),
     )
 

@@ -132,7 +132,7 @@ class RayEngine(Staging):
         """
         super().__init__()
         self._plan, self._learner, self._server = plan, learner, server
-        self._parties = Parties(plan.sums, {name: site.keys for name, site in sites.items()})
+        self._parties = Parties.of(plan, sites)
         self._rows = {name: len(site.data.train) for name, site in sites.items()}
         self._validating = {
             n for n, s in sites.items() if s.data.validation is not None and len(s.data.validation)
@@ -152,6 +152,8 @@ class RayEngine(Staging):
         """Let the clients do what is asked."""
         if ask.phase == "train":
             return self._train(ask)
+        if ask.phase == "tell":
+            return self._tell(ask)
         if ask.place is not None:
             return answer_of(ask, {name: self._parties.reply(name, ask) for name in ask.clients})
         if ask.phase == "evaluate":
@@ -246,6 +248,14 @@ class RayEngine(Staging):
 
         self._run(ask, units, take)
         return cohort.answer()
+
+    def _tell(self, ask: Ask) -> Answer:
+        """Let workers measure, and clients tell metrics through a secure sum."""
+        measured: Mapping[str, Reply] = {}
+        if ask.payload is not None:
+            measured = self._evaluate(replace(ask, phase="evaluate")).replies
+        told = {name: self._parties.told(name, measured.get(name), ask) for name in ask.clients}
+        return answer_of(ask, told)
 
     def _evaluate(self, ask: Ask) -> Answer:
         replies: dict[str, Reply] = {}

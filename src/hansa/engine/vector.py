@@ -106,7 +106,7 @@ class VectorEngine(Staging):
         """
         super().__init__()
         self._plan, self._learner, self._server = plan, learner, server
-        self._parties = Parties(plan.sums, {name: site.keys for name, site in sites.items()})
+        self._parties = Parties.of(plan, sites)
         state = first_state(plan)
         start = Start(round=0, weights=state.weights, extra=plan.algorithm.broadcast(state))
         sample = client.begin(plan, next(iter(sites.values())), start=start, memory={}, seeds=seeds)
@@ -130,6 +130,8 @@ class VectorEngine(Staging):
         """Let the clients do what is asked."""
         if ask.phase == "train":
             return self._train(ask)
+        if ask.phase == "tell":
+            return self._tell(ask)
         if ask.place is not None:
             return self._speak(ask)
         if ask.phase == "evaluate":
@@ -184,6 +186,19 @@ class VectorEngine(Staging):
         part = self._parties.sent(part, ask)
         with self._lock:
             cohort.take(part, first=position)
+
+    def _tell(self, ask: Ask) -> Answer:
+        """Let clients measure the new model, where that is asked, and tell metrics through a secure sum."""
+        replies: dict[str, Reply] = {}
+
+        def one(worker: int, name: str) -> None:
+            measured = None
+            if ask.payload is not None:
+                measured = self._crew.evaluate(worker, name, ask.payload, self.remembered(name))
+            replies[name] = self._parties.told(name, measured, ask)
+
+        self._share(ask.clients, one)
+        return answer_of(ask, replies)
 
     def _speak(self, ask: Ask) -> Answer:
         """Let clients answer in a phase of the secure sum."""

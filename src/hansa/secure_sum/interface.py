@@ -10,13 +10,13 @@ from __future__ import annotations
 import abc
 from collections.abc import Generator, MutableMapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hansa.secure_sum.roster import Place, Roster
-from hansa.types import Answer, Ask, Start
+from hansa.types import Answer, Ask, FloatVector
 
 if TYPE_CHECKING:
     from hansa.crypto.envelope import ExchangeKey
@@ -85,14 +85,19 @@ class Planned(abc.ABC):
         """Return in words what is hidden from whom, and while what holds."""
 
     @abc.abstractmethod
-    def collect(self, start: Start, cohort: tuple[str, ...], *, reduce: Literal["keep", "sum"]) -> Phases:
-        """Let the cohort train, and add up what it sends: a part of the round's generator.
+    def collect(self, ask: Ask, *, number: int, weights: FloatVector) -> Phases:
+        """Let clients answer an Ask with a vector each, and add these up: a part of the round's generator.
 
-        The first Ask to train has the phase ``"train"`` and ``start`` as payload. Asks of a secure sum have a
-        `Place`, and for each client what it is sent, in ``each``; its answer is the reply's ``message``.
+        Asks of a secure sum have a `Place`, and for each client what it is sent, in ``each``; its answer is
+        the reply's ``message``.
+
+        Args:
+            ask: What is asked: to train, or to tell metrics.
+            number: Number of the round.
+            weights: The global weights to which the round's messages are bound.
 
         Returns:
-            The answer to the Ask to train: with the total, without the replies of clients whose vectors are
+            The answer to the Ask: with the total, without the replies of clients whose vectors are
             not in it, and with the reasons in ``dropped``.
 
         Raises:
@@ -128,7 +133,7 @@ class Party(abc.ABC):
 
     @abc.abstractmethod
     def send(self, vector: NDArray[np.int64], message: Any, place: Place) -> Any:
-        """Return what is sent for the vector that local training gave (phase ``"train"``).
+        """Return what is sent for a vector: that local training gave, or of metrics.
 
         Raises:
             Refused: If this party does not send it; it says why.

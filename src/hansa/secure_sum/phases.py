@@ -12,7 +12,7 @@ from hansa.errors import ConfigurationError
 from hansa.secure_sum.interface import Run
 from hansa.secure_sum.roster import Place
 from hansa.tree import vector_hash
-from hansa.types import Answer, Start, Total
+from hansa.types import Answer, Ask, FloatVector, Total
 
 T = TypeVar("T")
 
@@ -28,21 +28,17 @@ def pinned(run: Run | None) -> Run:
     return run
 
 
-def place_of(run: Run, start: Start, cohort: tuple[str, ...]) -> Place:
-    """Return where the messages of a round belong."""
+def place_of(run: Run, ask: Ask, number: int, weights: FloatVector) -> Place:
+    """Return where the messages of a sum belong."""
     return Place(
         configuration=run.configuration,
         roster=run.roster.hash,
-        model=model_hash(start),
-        round=start.round,
+        model=bytes.fromhex(vector_hash(weights)),
+        round=number,
         attempt=0,
-        cohort=cohort,
+        cohort=ask.clients,
+        purpose=ask.phase,
     )
-
-
-def model_hash(start: Start) -> bytes:
-    """Return the hash of the global weights that a round begins with, as messages are bound to it."""
-    return bytes.fromhex(vector_hash(start.weights))
 
 
 def said(answer: Answer, kind: type[T]) -> dict[str, T]:
@@ -59,10 +55,10 @@ def summed(
     dropped: Mapping[str, str],
     wrong: Iterable[str],
 ) -> Answer:
-    """Return the answer to the Ask to train, with what the phases after it gave.
+    """Return the answer to the Ask for vectors, with what the phases around it gave.
 
     Args:
-        trained: The answer to the Ask to train.
+        trained: The answer to the Ask for vectors.
         later: The answers to the other phases.
         total: Sum of the survivors' vectors, int64.
         survivors: Whose vectors are in it.
@@ -81,7 +77,7 @@ def summed(
         replies=kept,
         total=Total(vector=np.asarray(total, np.float64), weight=float(len(survivors)), count=len(survivors)),
         dropped={**dropped, **trained.dropped},
-        corrected=dict.fromkeys(wrong, "its share of the sum of the keys was wrong, and was corrected"),
+        corrected=dict.fromkeys(wrong, "its shares were wrong, and were corrected"),
         bytes_down=trained.bytes_down + sum(answer.bytes_down for answer in later),
         bytes_up=trained.bytes_up + sum(answer.bytes_up for answer in later),
         timings_s=timings,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from hansa.secure_sum.interface import Phases, Planned, Run, SecureSum, Shape
-from hansa.types import Ask, Start
+from hansa.types import Ask, FloatVector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,6 @@ class Plain(SecureSum, Planned):
         return "The server sees every client's update."
 
     # server half
-    def collect(self, start: Start, cohort: tuple[str, ...], *, reduce: Literal["keep", "sum"]) -> Phases:
-        """Ask the cohort for its updates; an engine adds them up (`hansa.secure_sum.tree`), or keeps them."""
-        return (yield Ask(phase="train", clients=cohort, payload=start, reduce=reduce))
+    def collect(self, ask: Ask, *, number: int, weights: FloatVector) -> Phases:  # noqa: ARG002 - not bound
+        """Ask; an engine adds updates up (`hansa.secure_sum.tree`), or keeps them."""
+        return (yield ask)

@@ -80,6 +80,7 @@ class Place:
         model: Hash of the global weights that the round began with.
         round: Number of the round.
         attempt: Number of the attempt at it, from 0.
+        purpose: The phase in which vectors are sent: ``"train"`` for updates, ``"tell"`` for metrics.
         cohort: Who was asked, in order.
     """
 
@@ -89,12 +90,16 @@ class Place:
     round: int
     attempt: int
     cohort: tuple[str, ...]
+    purpose: str = "train"
 
     @functools.cached_property
     def parts(self) -> tuple[bytes | str | int, ...]:
         """What is encoded."""
         cohort = digest("cohort", *self.cohort)
-        return self.configuration, self.roster, self.model, self.round, self.attempt, cohort
+        return (
+            *(self.configuration, self.roster, self.purpose, self.model),
+            *(self.round, self.attempt, cohort),
+        )
 
     @functools.cached_property
     def holders(self) -> tuple[str, ...]:

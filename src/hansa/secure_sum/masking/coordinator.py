@@ -1,7 +1,7 @@
 """The server half of a masked sum. It is trusted with nothing but to carry messages.
 
-Each function takes what came of a phase and returns what the next one is asked. Whoever drops out is named with
-the reason; where too few are left, nothing is unmasked.
+Each function takes what came of a phase and returns what the next one is asked. Whoever drops out is named
+with the reason; where too few are left, nothing is unmasked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hansa.crypto.shamir import ShareError
 from hansa.errors import VoidRoundError
 from hansa.secure_sum.masking import shares
 from hansa.secure_sum.masking.graph import Graph
-from hansa.secure_sum.masking.masks import Integers, Mask, add_masks, integers, largest, words_of
+from hansa.secure_sum.masking.masks import Integers, Mask, add_masks, integers, largest, pair_mask, words_of
 from hansa.secure_sum.masking.messages import (
     Advert,
     Adverts,
@@ -35,7 +35,6 @@ from hansa.secure_sum.masking.messages import (
     vector_hash,
 )
 from hansa.secure_sum.masking.parameters import Parameters
-from hansa.secure_sum.masking.party import pair_mask
 from hansa.secure_sum.roster import Place, Roster
 
 T = TypeVar("T")
@@ -166,8 +165,8 @@ class Coordinator:
         values, most = integers(total), len(self._vectors) * self._parameters.bound
         if largest(values) > most:
             raise VoidRoundError(
-                f"the sum is void: a value of it is {largest(values)}, more than the {most} that honest clients "
-                "can make it; a masked vector is false. The model is left as it was."
+                f"the sum is void: a value of it is {largest(values)}, more than the {most} that honest "
+                "clients can make it; a masked vector is false. The model is left as it was."
             )
         named = tuple(name for name in self._place.cohort if name in wrong)
         return Sum(total=values, survivors=tuple(self._vectors), wrong=named)
@@ -181,8 +180,8 @@ class Coordinator:
         ]
         if len(holders) < self._parameters.threshold:
             raise VoidRoundError(
-                f"{len(holders)} shares of a secret of {dealer!r} came; {self._parameters.threshold} are needed. "
-                "Nothing was learned."
+                f"{len(holders)} shares of a secret of {dealer!r} came; {self._parameters.threshold} are "
+                "needed. Nothing was learned."
             )
         points = [self._place.cohort.index(name) + 1 for name in holders]
         rows = np.stack([came[name].shares[dealer] for name in holders])
@@ -192,8 +191,9 @@ class Coordinator:
             )
         except ShareError as error:
             raise VoidRoundError(
-                f"the sum is void: of {dealer!r}'s secret {error}; it, or more of its holders than can be told "
-                "from the others, gave false shares. The model is left as it was."
+                f"the sum is void: shares of a secret of {dealer!r} do not restore what it dealt; it, or "
+                "more of its holders than can be told from the others, gave false ones. The model is left as "
+                "it was."
             ) from error
         return secret, tuple(holders[i] for i in wrong)
 

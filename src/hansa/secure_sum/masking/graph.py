@@ -1,4 +1,4 @@
-"""Who masks with whom, and holds whose shares: a ring in random order, each joined to the nearest on both sides.
+"""Who masks with whom, and holds whose shares: a ring in random order, each joined to the nearest.
 
 The order is a hash of the place and of every key that was advertised, so that nobody knows it before all keys
 are there, and everybody computes it.

@@ -9,14 +9,15 @@ unmask     clients give, for each neighbour, their share of one of its two secre
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from hansa.errors import ConfigurationError, MissingExtraError
 from hansa.secure_sum.interface import Keys, Phases, Planned, Run, SecureSum, Shape
 from hansa.secure_sum.phases import pinned, place_of, said, summed
-from hansa.types import Ask, Start
+from hansa.types import Ask, FloatVector
 
 if TYPE_CHECKING:
     from hansa.secure_sum.masking.parameters import Parameters
@@ -28,9 +29,9 @@ class Masking(SecureSum):
     """The server sees sums of updates only: masks hide each update, and cancel in the sum.
 
     Assumes:
-        X25519, AES-256 and Ed25519; not more corrupt clients than `MaskingSum.explain` says, with its numbers;
-        two honest clients in every sum. Nothing of the server. The composition has not been reviewed by
-        outsiders.
+        X25519, AES-256 and Ed25519; not more corrupt clients than `MaskingSum.explain` says, with its
+        numbers; two honest clients in every sum. Nothing of the server. The composition has not been reviewed
+        by outsiders.
 
     Leaks:
         To the server: the sum of the updates and weights, who took part and who dropped out, and what clients
@@ -61,8 +62,8 @@ class Masking(SecureSum):
             raise MissingExtraError("a masked sum", error.name or "cryptography", "secure") from error
         if shape.members is None:
             raise ConfigurationError(
-                "a masked sum needs to know how many clients a round asks, and this cohort's size changes from "
-                "round to round. Use cohort=FixedSize(n), or all clients."
+                "a masked sum needs to know how many clients a round asks, and this cohort's size changes "
+                "from round to round. Use cohort=FixedSize(n), or all clients."
             )
         if shape.bound is None:
             raise ConfigurationError("a masked sum adds integers: give quantise=hansa.Quantise(...).")
@@ -107,29 +108,24 @@ class MaskingSum(Planned):
         party.join(run.roster, run.configuration, self.parameters)
         return party
 
-    def collect(
-        self,
-        start: Start,
-        cohort: tuple[str, ...],
-        *,
-        reduce: Literal["keep", "sum"],  # noqa: ARG002 - masked vectors are always kept
-    ) -> Phases:
-        """Let the cohort agree on masks, train, mask, and unmask the sum."""
+    def collect(self, ask: Ask, *, number: int, weights: FloatVector) -> Phases:
+        """Let clients agree on masks, answer with masked vectors, and unmask the sum."""
         from hansa.secure_sum.masking.coordinator import Coordinator
         from hansa.secure_sum.masking.messages import Advert, Deal, Lock, MaskedVector, Unmasking
 
         run = pinned(self.run)
-        place = place_of(run, start, cohort)
+        place = place_of(run, ask, number, weights)
         server = Coordinator(run.roster, self.parameters, place)
 
-        advertised = yield Ask(phase="advertise", clients=cohort, place=place)
+        advertised = yield Ask(phase="advertise", clients=ask.clients, place=place)
         adverts = server.adverts(said(advertised, Advert), advertised.dropped)
 
         to_share = dict.fromkeys(server.left, adverts)
         shared = yield Ask(phase="share", clients=server.left, place=place, each=to_share)
         deals = server.deals(said(shared, Deal), shared.dropped)
 
-        trained = yield Ask(phase="train", clients=server.left, payload=start, place=place, each=deals)
+        to_send = dataclasses.replace(ask, clients=server.left, place=place, each=deals, reduce="keep")
+        trained = yield to_send
         survivors = server.survivors(said(trained, MaskedVector), trained.dropped)
 
         to_lock = dict.fromkeys(server.left, survivors)

@@ -17,9 +17,11 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
+from hansa.crypto.envelope import ExchangeKey
 from hansa.crypto.secret import Secret
 from hansa.errors import UpdateError
 from hansa.secure_sum.masking.parameters import Parameters
+from hansa.secure_sum.roster import Place
 
 Integers = NDArray[np.int64]
 Words = NDArray[Any]
@@ -84,6 +86,24 @@ def integers(words: Words) -> Integers:
 def largest(vector: Integers) -> int:
     """Return the largest absolute value, 0 of an empty vector."""
     return max(int(vector.max()), -int(vector.min())) if len(vector) else 0
+
+
+def pair_mask(key: ExchangeKey, public: bytes, own: str, other: str, place: Place) -> Mask:
+    """Return the mask that a client adds for a neighbour; of two, the later in the cohort subtracts it.
+
+    Args:
+        key: The mask key of one of the two.
+        public: The other's public mask key.
+        own: Whose key it is, and whose vector the mask is added to.
+        other: The other.
+        place: Of the attempt.
+
+    Raises:
+        EnvelopeError: If the public key is none.
+    """
+    later = place.cohort.index(own) > place.cohort.index(other)
+    pair = (other, own) if later else (own, other)
+    return Mask(key.shared_with(public, "masking.pair", *place.parts, *pair), negative=later)
 
 
 def add_masks(words: Words, masks: Sequence[Mask]) -> None:

@@ -1,37 +1,39 @@
 """What a masked sum is computed with, derived and checked before anything is masked.
 
-Why the numbers are what they are. Of n clients at most C are corrupt, the server is too, and h = k + 1 clients
-(k neighbours and itself) hold shares of a client's two secrets, any t of which restore them. U is the set of
-survivors.
+Why the numbers are what they are. Of n clients at most C are corrupt, the server is too, and h = k + 1
+clients (k neighbours and itself) hold shares of a client's two secrets, any t of which restore them. U is
+the set of survivors.
 
 1. *One set.* All clients are shown the signatures of q clients on one hash of U, of all keys that were
-   advertised and of all that was dealt, and an honest client signs one such hash for an attempt. Two sets with
-   q signatures each would share 2q − n clients; 2q > n + C leaves an honest one among them, who signed both.
-   So all honest clients that unmask do it for one U, one graph and one set of dealers. The quorum is of all
-   clients and not of a neighbourhood: a server chooses U when it knows the graph, and in a neighbourhood of
-   k ≪ n it could find more corrupt clients than any 2t > k + 1 + c allows for.
-2. *Not both secrets.* For one U each honest holder gives a share of the seed (survivors) or of the key (all
-   others). Of the other secret the corrupt holders alone have shares: at most c < t. Who is not in U, unmasks
-   nothing.
+   advertised and of all that was dealt, and an honest client signs one such hash for an attempt. Two sets
+   with q signatures each would share 2q − n clients; 2q > n + C leaves an honest one among them, who
+   signed both. So all honest clients that unmask do it for one U, one graph and one set of dealers. The
+   quorum is of all clients: quorums of neighbourhoods would let two neighbourhoods lock two sets.
+2. *Not both secrets.* For one U each honest holder gives a share of the seed (survivors) or of the key
+   (all others). Of the other secret the corrupt holders alone have shares: at most c < t. Who is not in
+   U, unmasks nothing.
 3. *No client is cut off.* Masks hide all but the sum over each connected part of the graph of honest
-   survivors; a server that drops clients could try to cut it. Of each survivor's holders at least t are in U,
-   which clients check, so that at least t − 1 − c of its neighbours are honest survivors. In the complete graph
-   all survivors are joined. Else t ≥ k/2 + c + 2, so that these are more than k/2: if the honest survivors fell
-   apart, one at the end of a part would have none of them among the k/2 that follow it in the ring, and at most
-   k/2 in all. So it is connected whatever U is, and only the sum over all honest survivors is seen.
+   survivors; a server that drops clients could try to cut it. Of each survivor's holders at least t are
+   in U, which clients check, so that at least t − 1 − c of its neighbours are honest survivors. In the
+   complete graph all survivors are joined. Else t ≥ k/2 + c + 2, so that these are more than k/2: if the
+   honest survivors fell apart, one at the end of a part would have none of them among the k/2 that follow
+   it in the ring, and at most k/2 in all. So it is connected whatever U is, and only the sum over all
+   honest survivors is seen.
 
-In the complete graph c = C, q = t, and the conditions are those of t alone. Else c is the least number for which
-n · P[more than c of k neighbours are corrupt] is at most 2^-104: a neighbourhood is a uniform choice of k of the
-least number of others that clients accept (u_min − 1), C of them corrupt, so that the tail is hypergeometric
-and is computed exactly. Of the 104 bits, 40 are the error, and 64 are for a server that tries: it, or a corrupt
-client, sees all keys before it advertises its own, and each choice is another graph; 2^64 of them are allowed
-for.
+In the complete graph c = C, q = t, and the conditions are those of t alone. Else c is the least number for
+which n · P[more than c of k neighbours are corrupt] is at most 2^-104: a neighbourhood is a uniform choice
+of k of the least number of others that clients accept (u_min − 1), C of them corrupt, so that the tail is
+hypergeometric and is computed exactly. Of the 104 bits, 40 are the error, and 64 are for a server that
+tries: it, or a corrupt client, sees all keys before it advertises its own, and each choice is another
+graph; 2^64 of them are allowed for. Who is corrupt is settled before keys are advertised: whoever could
+corrupt clients of its choice when it knows the graph, would take the neighbours of one.
 
 Source:
-    Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine Learning", 2017, section 6,
-    for two masks, their shares and the consistency round. Bell et al., "Secure Single-Server Aggregation with
-    (Poly)Logarithmic Overhead", 2020, sections 3 and 4, for the graph and the tails; their example against a
-    malicious server has one twentieth corrupt and one twentieth dropping out. The defaults here are twice that.
+    Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine Learning", 2017, section
+    6, for two masks, their shares and the consistency round. Bell et al., "Secure Single-Server Aggregation
+    with (Poly)Logarithmic Overhead", 2020, sections 3 and 4, for the graph and the tails; their example
+    against a malicious server has one twentieth corrupt and one twentieth dropping out. The defaults here
+    are twice that.
 """
 
 from __future__ import annotations
@@ -116,16 +118,16 @@ class Parameters:
         chance = (
             ""
             if self.is_complete
-            else f" At most {self.near} of a client's neighbours are corrupt but for a chance of 2^-{ERROR_BITS} "
-            f"a round, for a server that tries 2^{TRIED_BITS} graphs."
+            else f" At most {self.near} of a client's neighbours are corrupt but for a chance of "
+            f"2^-{ERROR_BITS} a round, for a server that tries 2^{TRIED_BITS} graphs."
         )
         return (
             f"Each client masks with {whom}. Of {holders} holders of its two secrets any {self.threshold} "
-            f"restore one, and {self.threshold - 1} learn nothing; both are never given. {self.quorum} clients "
-            f"sign one set of survivors before anything is given. The sum stays secret and unique while at most "
-            f"{self.corrupt} of {self.members} clients are corrupt, with the server or without, and at least "
-            f"{HONEST} clients of the sum are honest.{chance} A sum has at least {self.survivors} clients; "
-            f"{spare or 'no'} client{'' if spare == 1 else 's'} may drop out."
+            f"restore one, and {self.threshold - 1} learn nothing; a holder gives one of them, never both. "
+            f"{self.quorum} clients sign one set of survivors before anything is given. Whatever the server "
+            f"does, the sum stays secret and unique while at most {self.corrupt} of {self.members} clients "
+            f"are corrupt and at least {HONEST} clients of the sum are honest.{chance} A sum has at least "
+            f"{self.survivors} clients; {spare or 'no'} client{'' if spare == 1 else 's'} may drop out."
         )
 
 
@@ -213,8 +215,8 @@ def _complete(members: int, threshold: int | None) -> dict[str, int]:
         )
     if 2 * chosen <= members:
         raise ConfigurationError(
-            f"with a threshold of {chosen} of {members} clients two groups could each unmask another sum of one "
-            f"round. Take at least {members // 2 + 1}, or leave it out for {2 * members // 3 + 1}."
+            f"with a threshold of {chosen} of {members} clients two groups could each unmask another sum of "
+            f"one round. Take at least {members // 2 + 1}, or leave it out for {2 * members // 3 + 1}."
         )
     bad = min(members - chosen, 2 * chosen - members - 1)
     # A sum of fewer than two honest clients is only made where it was asked for: may_be_few.
@@ -225,24 +227,24 @@ def _complete(members: int, threshold: int | None) -> dict[str, int]:
 def _sparse(members: int, count: int, threshold: int | None, bad: int, lost: int) -> dict[str, int]:
     least, near, absent = _tails(members, count, bad, lost)
     lowest, highest = count // 2 + near + 2, count + 1 - absent
+    if lowest > (highest if threshold is None else count + 1):
+        raise ConfigurationError(
+            f"{count} neighbours are too few among {members} clients of which {bad} may be corrupt and "
+            f"{lost} drop out: {lowest} of {count + 1} holders are needed, and {absent} of them may be gone. "
+            f"{_remedy(members, bad, lost)}"
+        )
     chosen = lowest if threshold is None else threshold
     if isinstance(chosen, bool) or not isinstance(chosen, int) or not lowest <= chosen <= count + 1:
         raise ConfigurationError(
-            f"with {count} neighbours of which {near} may be corrupt, the threshold of a masked sum is a number "
-            f"from {lowest} to {count + 1}, got {threshold!r}."
-        )
-    if threshold is None and lowest > highest:
-        raise ConfigurationError(
-            f"{count} neighbours are too few among {members} clients of which {bad} may be corrupt and {lost} "
-            f"drop out: {lowest} of {count + 1} holders are needed, and {absent} of them may be gone. "
-            f"{_remedy(members, bad, lost)}"
+            f"with {count} neighbours of which {near} may be corrupt, the threshold of a masked sum is a "
+            f"number from {lowest} to {count + 1}, got {threshold!r}."
         )
     quorum = 2 * members // 3 + 1  # 2q > n + C, as C is below n / 3
     return {"threshold": chosen, "quorum": quorum, "corrupt": bad, "near": near, "survivors": least}
 
 
 def _tails(members: int, count: int, bad: int, lost: int) -> tuple[int, int, int]:
-    """Return u_min, and how many of a client's neighbours may be corrupt, and how many of its holders gone."""
+    """Return u_min, how many of a client's neighbours may be corrupt, and how many of its holders gone."""
     least = max(2 * members // 3 + 1, bad + HONEST, members - lost)
     near = most_marked(least - 1, bad, count, members, ERROR_BITS + TRIED_BITS)
     # The client itself may be gone too; but not more than all that drop out.
@@ -265,12 +267,13 @@ def _neighbours(neighbours: Any, members: int, bad: int, lost: int) -> int:
         return members - 1 if members <= COMPLETE else _smallest(members, bad, lost)
     if isinstance(neighbours, bool) or not isinstance(neighbours, int) or not 0 <= neighbours < members:
         raise ConfigurationError(
-            f"the neighbours in a masked sum are a number from 2 to {members - 1}, all others, got {neighbours!r}."
+            f"the neighbours in a masked sum are a number from 2 to {members - 1}, all others, got "
+            f"{neighbours!r}."
         )
     if neighbours != members - 1 and (neighbours % 2 or not neighbours):
         raise ConfigurationError(
-            f"the neighbours in a masked sum are an even number, or all {members - 1} others: half of them on "
-            f"each side of the ring. Got {neighbours}."
+            f"the neighbours in a masked sum are an even number, or all {members - 1} others: half of them "
+            f"on each side of the ring. Got {neighbours}."
         )
     return neighbours
 
@@ -288,8 +291,9 @@ def _modulus_bits(members: int, bound: int) -> int:
     if room < 1 << (WIDE - 1):
         return WIDE
     raise ConfigurationError(
-        f"a masked sum of {members} vectors with values up to {bound} does not fit: 2 · {members} · {bound} is "
-        f"more than 2^63. Values up to {((1 << (WIDE - 1)) - 1) // (2 * members)} fit; quantise to fewer bits."
+        f"a masked sum of {members} vectors with values up to {bound} does not fit: 2 · {members} · {bound} "
+        f"is more than 2^63. Values up to {((1 << (WIDE - 1)) - 1) // (2 * members)} fit; quantise to fewer "
+        "bits."
     )
 
 
@@ -305,6 +309,7 @@ def _check_counts(dimension: int, members: int, bound: int, may_be_few: bool) ->
             )
     if members <= HONEST and not may_be_few:
         raise ConfigurationError(
-            f"a masked sum of {members} client{'s' if members > 1 else ''} hides nothing: each could subtract "
-            "its own update from the sum. Have at least 3 clients, or say that you know: may_be_few=True."
+            f"a masked sum of {members} client{'s' if members > 1 else ''} hides nothing: each could "
+            "subtract its own update from the sum. Have at least 3 clients, or say that you know: "
+            "may_be_few=True."
         )

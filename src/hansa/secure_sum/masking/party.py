@@ -1,14 +1,15 @@
 """The client half of a masked sum: advertise a key, deal shares, mask a vector, lock the survivors, unmask.
 
-Everything that protects a client comes from what it was made with (roster, configuration, parameters), never
-from a message; the graph it computes itself. What it has done it writes down first. Its secrets of an attempt
-are in memory alone: a party that is begun again over the same memory has dropped out of the attempt that it
-was in, and neither advertises, masks, locks nor unmasks there again.
+Everything that protects a client comes from what it was made with (roster, configuration, parameters),
+never from a message; the graph it computes itself. What it has done it writes down first. Its secrets of an
+attempt are in memory alone: a party that is begun again over the same memory has dropped out of the attempt
+that it was in, and neither advertises, masks, locks nor unmasks there again.
 
 Assumes:
-    At most ``corrupt`` clients are corrupt, with the server or without; then at most ``near`` neighbours of an
-    honest client are, but for the chance that `hansa.secure_sum.masking.parameters` states. At least two
-    clients of the sum are honest. Nothing is assumed of the server.
+    At most ``corrupt`` clients of a cohort are corrupt, together with the server; then at most ``near``
+    neighbours of an honest client are, but for the chance that `hansa.secure_sum.masking.parameters` states.
+    At least two clients of the sum are honest. Nothing is assumed of the server: but where it draws cohorts
+    from a larger roster, it chooses who is in them.
 
 Leaks:
     To the server: the sum of the survivors' vectors; who took part, and in which phase others dropped out.
@@ -29,7 +30,7 @@ from hansa.secure_sum import interface
 from hansa.secure_sum.interface import Keys, Refused
 from hansa.secure_sum.masking import shares
 from hansa.secure_sum.masking.graph import Graph
-from hansa.secure_sum.masking.masks import Integers, Mask, add_masks, residues
+from hansa.secure_sum.masking.masks import Integers, Mask, add_masks, pair_mask, residues
 from hansa.secure_sum.masking.messages import (
     Advert,
     Adverts,
@@ -149,7 +150,7 @@ class Party(interface.Party):
             return self._held.advert
         self._check_place(place)
         key = ExchangeKey.fresh()
-        self._once(f"advertised {place.round} {place.attempt}", key.public)
+        self._once(f"advertised {place.purpose} {place.round} {place.attempt}", key.public)
         signature = self._sign(place, "advert", key.public)
         advert = Advert(sender=self._name, public=key.public, signature=signature)
         self._held = _Held(place=place, key=key, advert=advert)
@@ -202,17 +203,20 @@ class Party(interface.Party):
         near = shared.graph.near(self._name, dealers)
         masks = [Mask(shared.seed), *self._pair_masks(held.key, shared, near, place)]
         # Written down before anything leaves: neither two vectors at one place, nor one vector at two.
-        self._once(f"masked {place.round} vector {vector_hash(words).hex()}", root)
-        self._once(f"masked {place.round} {place.attempt}", root)
+        self._once(f"masked {place.purpose} {place.round} vector {vector_hash(words).hex()}", root)
+        self._once(f"masked {place.purpose} {place.round} {place.attempt}", root)
         add_masks(words, masks)
-        signature = self._sign(place, "vector", root, vector_hash(words))
-        sent = MaskedVector(sender=self._name, vector=words, signature=signature)
+        hashed = vector_hash(words)
+        signature = self._sign(place, "vector", root, hashed)
         opened = {name: self._share_in(deals.envelopes[name], name, shared, place) for name in near}
         usable = {name: share for name, share in opened.items() if share is not None}
         held.sent = _Sent(
-            dealers=dealers, root=root, masked=sent.entry, shares={**usable, self._name: shared.own}
+            dealers=dealers,
+            root=root,
+            masked=Masked(sender=self._name, vector=hashed, signature=signature),
+            shares={**usable, self._name: shared.own},
         )
-        return sent
+        return MaskedVector(sender=self._name, vector=words, signature=signature)
 
     def lock(self, survivors: Survivors, place: Place) -> Lock:
         """Sign the set of survivors, once.
@@ -231,7 +235,7 @@ class Party(interface.Party):
             raise Refused("this party's own masked vector is not among the survivors")
         self._check_holders(shared.graph, sent.dealers, names)
         hashed = survivors.hash(sent.root)
-        self._once(f"locked {place.round} {place.attempt}", hashed, again=True)
+        self._once(f"locked {place.purpose} {place.round} {place.attempt}", hashed, again=True)
         held.survivors = survivors
         return Lock(self._sign(place, "lock", hashed))
 
@@ -254,7 +258,7 @@ class Party(interface.Party):
             raise Refused(
                 f"{valid} clients locked these survivors; {self._parameters.quorum} are needed to unmask"
             )
-        self._once(f"unmasked {place.round} {place.attempt}", hashed, again=True)
+        self._once(f"unmasked {place.purpose} {place.round} {place.attempt}", hashed, again=True)
         # One list says which of the two a share is of: there is no way to ask for both.
         given = {
             dealer: (both[: shares.ELEMENTS] if dealer in names else both[shares.ELEMENTS :]).copy()
@@ -329,10 +333,12 @@ class Party(interface.Party):
         names = tuple(entry.sender for entry in entries)
         if len(set(names)) != len(names):
             raise Refused(f"a member is twice among the {what}")
-        strangers = [name for name in names if name not in among]
+        allowed = set(among)
+        strangers = [name for name in names if name not in allowed]
         if strangers:
             raise Refused(f"{strangers[0]!r} cannot be among the {what}")
-        if tuple(name for name in place.cohort if name in set(names)) != names:
+        given = set(names)
+        if tuple(name for name in place.cohort if name in given) != names:
             raise Refused(f"the {what} are not in the order of the cohort")
         if len(names) < self._parameters.survivors:
             raise Refused(
@@ -358,8 +364,8 @@ class Party(interface.Party):
         cut = graph.alone(dealers, left, self._parameters.threshold)
         if cut:
             raise Refused(
-                f"of the holders of {cut[0]!r} fewer than {self._parameters.threshold} are left, and with them "
-                "too few of its neighbours"
+                f"of the holders of {cut[0]!r} fewer than {self._parameters.threshold} are left, and with "
+                "them too few of its neighbours"
             )
 
     def _check_signed(self, name: str, signature: bytes, place: Place, label: str, *parts: bytes) -> None:
@@ -381,24 +387,6 @@ class Party(interface.Party):
         if before is not None and not (again and before == value):
             raise Refused(f"this party has already {what.split(maxsplit=1)[0]} something here")
         self._memory[what] = value
-
-
-def pair_mask(key: ExchangeKey, public: bytes, own: str, other: str, place: Place) -> Mask:
-    """Return the mask that a client adds for one neighbour; the earlier in the cohort adds, the later subtracts.
-
-    Args:
-        key: The mask key of one of the two.
-        public: The other's public mask key.
-        own: Whose key it is, and whose vector the mask is added to.
-        other: The other.
-        place: Of the attempt.
-
-    Raises:
-        EnvelopeError: If the public key is none.
-    """
-    later = place.cohort.index(own) > place.cohort.index(other)
-    pair = (other, own) if later else (own, other)
-    return Mask(key.shared_with(public, "masking.pair", *place.parts, *pair), negative=later)
 
 
 def _of(kind: type[T], message: Any) -> T:

@@ -28,7 +28,7 @@ _STARTS = range(0, SECRET, _PIECE)
 
 
 def to_elements(secret: Secret) -> Field:
-    """Return 32 bytes as field elements.
+    r"""Return 32 bytes as field elements.
 
     Example:
         >>> to_elements(Secret(b"\1" + bytes(31))).tolist()

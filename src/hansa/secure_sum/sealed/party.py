@@ -116,7 +116,7 @@ class Party(interface.Party):
             UpdateError: If the vector is not what the parameters were made for.
         """
         self._check_place(place)
-        done = f"sealed {place.round} {place.attempt}"
+        done = f"sealed {place.purpose} {place.round} {place.attempt}"
         if done in self._memory:
             raise Refused("this party has already sealed a vector for this round and attempt")
         sealed, key = seal(vector, self._parameters, "sealed sum", *place.parts)
@@ -135,7 +135,7 @@ class Party(interface.Party):
         hashed = seal_hash(sealed)
         # Written down before anything leaves: neither two vectors at one place, nor one vector at two.
         content = digest("vector", np.ascontiguousarray(vector, "<i8").tobytes())
-        self._once(f"sealed {place.round} vector {content.hex()}", hashed)
+        self._once(f"sealed {place.purpose} {place.round} vector {content.hex()}", hashed)
         self._once(done, hashed)
         signature = self._signing.sign("seal", *place.parts, self._name, hashed, root)
         self._held = _Held(place=place)
@@ -178,7 +178,7 @@ class Party(interface.Party):
         held = self._at(place)
         chosen = self._chosen(survivors.names, held)
         hashed = survivors_hash(chosen)
-        self._once(f"locked {place.round} {place.attempt}", hashed, again=True)
+        self._once(f"locked {place.purpose} {place.round} {place.attempt}", hashed, again=True)
         return Lock(self._signing.sign("lock", *place.parts, self._name, hashed))
 
     def open(self, survivors: Survivors, locks: Locks, place: Place) -> Opening:
@@ -190,7 +190,7 @@ class Party(interface.Party):
         held = self._at(place)
         chosen = self._chosen(survivors.names, held)
         hashed = survivors_hash(chosen)
-        if self._memory.get(f"locked {place.round} {place.attempt}") != hashed:
+        if self._memory.get(f"locked {place.purpose} {place.round} {place.attempt}") != hashed:
             raise Refused("these survivors were not locked by this holder")
         valid = sum(
             name in place.holders
@@ -201,7 +201,7 @@ class Party(interface.Party):
             raise Refused(
                 f"{valid} holders locked these survivors; {self._parameters.threshold} are needed to open"
             )
-        self._once(f"opened {place.round} {place.attempt}", hashed, again=True)
+        self._once(f"opened {place.purpose} {place.round} {place.attempt}", hashed, again=True)
         total = np.zeros(N, np.uint64)
         for entry in chosen:
             field.add_into(total, held.shares[entry.sender])  # type: ignore[index] - `_chosen` has looked
@@ -233,7 +233,7 @@ class Party(interface.Party):
         return self._held
 
     def _check_entries(self, entries: tuple[Entry, ...], place: Place) -> None:
-        own = self._memory.get(f"sealed {place.round} {place.attempt}")
+        own = self._memory.get(f"sealed {place.purpose} {place.round} {place.attempt}")
         names = [entry.sender for entry in entries]
         if len(set(names)) != len(names):
             raise Refused("a member is twice among the seals")

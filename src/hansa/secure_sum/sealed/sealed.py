@@ -8,14 +8,15 @@ open      holders give their shares of the sum of the survivors' keys
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from hansa.errors import ConfigurationError, MissingExtraError
 from hansa.secure_sum.interface import Keys, Phases, Planned, Run, SecureSum, Shape
 from hansa.secure_sum.phases import pinned, place_of, said, summed
-from hansa.types import Ask, Start
+from hansa.types import Ask, FloatVector
 
 if TYPE_CHECKING:
     from hansa.secure_sum.sealed.parameters import Parameters
@@ -93,22 +94,16 @@ class SealedSum(Planned):
         party.join(run.roster, run.configuration, self.parameters)
         return party
 
-    def collect(
-        self,
-        start: Start,
-        cohort: tuple[str, ...],
-        *,
-        reduce: Literal["keep", "sum"],  # noqa: ARG002 - seals are always kept
-    ) -> Phases:
-        """Let the cohort train, seal, and open the sum."""
+    def collect(self, ask: Ask, *, number: int, weights: FloatVector) -> Phases:
+        """Let clients answer with seals, and open the sum."""
         from hansa.secure_sum.sealed.coordinator import Coordinator
         from hansa.secure_sum.sealed.messages import Complaints, Lock, Opening, SealedVector
 
         run = pinned(self.run)
-        place = place_of(run, start, cohort)
+        place = place_of(run, ask, number, weights)
         server = Coordinator(run.roster, self.parameters, place)
 
-        trained = yield Ask(phase="train", clients=cohort, payload=start, place=place)
+        trained = yield dataclasses.replace(ask, place=place, reduce="keep")
         delivery = server.deliver(said(trained, SealedVector), trained.dropped)
 
         delivered = yield Ask(phase="deliver", clients=tuple(delivery), place=place, each=delivery)

@@ -13,7 +13,7 @@ from hansa.errors import UpdateError, VoidRoundError
 from hansa.secure_sum.interface import Run, SecureSum, Shape
 from hansa.secure_sum.tree import TreeSum
 from hansa.testing.contracts.values import check_description
-from hansa.types import Answer, Array, Ask, Delta, Reply, Start, Total
+from hansa.types import Answer, Array, Ask, Delta, Reply, Total
 
 
 class Sum(Protocol):
@@ -94,8 +94,9 @@ def _run(
     keys = {} if secure_sum.sends_update else fresh_keys(names)
     run = Run(roster=roster_of(keys), configuration=bytes(32)) if keys else None
     planned = secure_sum.plan(shape, run)
-    parties = Parties(planned, keys)
-    steps = planned.collect(Start(round=0, weights=np.zeros(2, np.float32)), names, reduce="sum")
+    parties = Parties({"train": planned}, keys)
+    first = Ask(phase="train", clients=names, reduce="sum")
+    steps = planned.collect(first, number=0, weights=np.zeros(2, np.float32))
     phases: list[str] = []
     ask = next(steps)
     while True:
