@@ -260,3 +260,37 @@ def test_write_report_says_why_it_cannot(make_run, tmp_path):
     with pytest.raises(RunError, match="Give a file in a folder that exists"):
         write_report(make_run(), tmp_path / "folder")
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+SEALED = {
+    "kind": "sealed",
+    "members": 4,
+    "holders": 4,
+    "threshold": 3,
+    "corrupt": 1,
+    "survivors": 3,
+    "bytes": 32768,
+    "share_bytes": 163840,
+}
+
+
+def test_a_secure_sum_says_what_holds_for_whom(make_run):
+    text = Page(render(make_run(config={"secure_sum": SEALED}))).text
+    assert "sees sums of updates" in text
+    for line in ("(t) 3", "(c_max) 1", "(u_min) 3", "drop out of a round 1"):
+        assert line in " ".join(text.split()), line
+    assert "losses and metrics" not in text
+    assert "Updates are visible to the coordinator" not in text
+
+
+def test_void_rounds_and_corrected_answers_are_told(make_run):
+    made = make_run(config={"secure_sum": SEALED})
+    first = dataclasses.replace(
+        made.records[0], void="2 usable seals <of> 4", corrected={"a&b": "wrong share"}
+    )
+    page = render(dataclasses.replace(made, records=(first, *made.records[1:])))
+    text = " ".join(Page(page).text.split())
+    assert "1 round of" in text and "was void" in text
+    assert "2 usable seals <of> 4" in text
+    assert "a&b" in text and "wrong share" in text
+    assert "<of>" not in page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,9 +29,12 @@ class Parties:
     """
 
     def __init__(
-        self, sums: Mapping[str, Planned | None], keys: Mapping[str, Keys | None], tally: Tally | None = None
+        self,
+        sums: Mapping[str, Planned | None],
+        keys: Callable[[str], Keys | None],
+        tally: Tally | None = None,
     ) -> None:
-        """Take the secure sums by the phase that vectors are sent in, each client's keys, and the tally."""
+        """Take the secure sums by the phase that vectors are sent in, how to get a client's keys, the tally."""
         self._sums, self._keys, self._tally = sums, keys, tally
         self._parties: dict[tuple[str, str], Party] = {}
         self._trained: dict[str, tuple[int, Metrics]] = {}  # of this round, until it is told
@@ -39,8 +42,8 @@ class Parties:
     @classmethod
     def of(cls, plan: Plan, sites: Mapping[str, Site]) -> Parties:
         """Return the parties of a run."""
-        keys = {name: site.keys for name, site in sites.items()}
-        return cls({"train": plan.sums, "tell": plan.telling}, keys, plan.tally)
+        sums = {"train": plan.sums, "tell": plan.telling}
+        return cls(sums, lambda name: sites[name].keys, plan.tally)
 
     def send(self, name: str, reply: Reply, ask: Ask) -> Reply:
         """Return a client's reply with what it sends in place of its vector, or why it does not.
@@ -89,7 +92,7 @@ class Parties:
     def _party(self, name: str, ask: Ask) -> Party:
         of = ask.place.purpose, name
         if of not in self._parties:
-            keys, planned = self._keys[name], self._sums[of[0]]
+            keys, planned = self._keys(name), self._sums[of[0]]
             if keys is None or planned is None:
                 raise ConfigurationError(f"client {name!r} has no keys, which the secure sum needs.")
             self._parties[of] = planned.party(name, keys, {})
@@ -149,7 +152,7 @@ def sum_vectors(
     salt = secrets.token_bytes(32)
     run = Run(roster=roster_of(keys), configuration=digest("one sum", label, salt))
     planned = secure_sum.plan(shape, run)
-    parties = Parties({"train": planned}, keys)
+    parties = Parties({"train": planned}, keys.__getitem__)
     ask = Ask(phase="train", clients=names)
     steps = planned.collect(ask, number=0, weights=np.zeros(0, np.float32))
     ask = next(steps)

@@ -62,11 +62,13 @@ def protection(data: ReportData) -> Html:
                 "single person.",
             )
         )
+    seen = "row counts and label counts"
+    seen = seen if is_secure(data) else "row counts, label counts, losses and metrics"
     points.append(
         (
             "Numbers about clients are visible.",
-            "The coordinator sees each client’s row counts, label counts, losses and metrics, and this "
-            "page repeats them. Mind this before passing it on.",
+            f"The coordinator sees each client’s {seen}, and this page repeats them. Mind this before "
+            "passing it on.",
         )
     )
     items = [tag("li", tag("b", head), " ", body) for head, body in points]

@@ -162,7 +162,8 @@ def timings(data: ReportData) -> Html | None:
     whole = sum(phases.values())
     if not whole:
         return None
-    names = list(phases)
+    known = [name for name in _PHASE_TONES if name in phases]
+    names = [*known, *(name for name in phases if name not in _PHASE_TONES)]
     tones = [_PHASE_TONES.get(name, TONES[(i + 3) % len(TONES)]) for i, name in enumerate(names)]
     together = -(-len(data.records) // _MOST_BARS)
     bars = [_bin(data.records[i : i + together], names) for i in range(0, len(data.records), together)]

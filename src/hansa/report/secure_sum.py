@@ -45,7 +45,11 @@ def explained(data: ReportData) -> Html | None:
     )
     return tag(
         "div",
-        tag("p", f"The coordinator sees sums of updates, and no single one. {_HOW[kind]}", class_="first"),
+        tag(
+            "p",
+            f"The coordinator sees sums of updates and of metrics, and no single one. {_HOW[kind]}",
+            class_="first",
+        ),
         numbers,
         _void(data),
         _corrected(data),

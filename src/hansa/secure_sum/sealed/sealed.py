@@ -32,8 +32,8 @@ class Sealed(SecureSum):
         honest clients in every sum. Nothing of the server. Outsiders have not reviewed the composition.
 
     Leaks:
-        To everyone: the sum of the updates and weights, and who took part. To the server, besides: what
-        clients tell in the clear (data cards and metrics).
+        To everyone: sums of updates, of their weights and of metrics, and who took part. To the server,
+        besides: data cards, whether an update was clipped, and how long a client takes.
 
     Attributes:
         threshold: How many share holders open a sum, a number; None takes two thirds of them and one.

@@ -94,7 +94,7 @@ def _run(
     keys = {} if secure_sum.sends_update else fresh_keys(names)
     run = Run(roster=roster_of(keys), configuration=bytes(32)) if keys else None
     planned = secure_sum.plan(shape, run)
-    parties = Parties({"train": planned}, keys)
+    parties = Parties({"train": planned}, keys.__getitem__)
     first = Ask(phase="train", clients=names, reduce="sum")
     steps = planned.collect(first, number=0, weights=np.zeros(2, np.float32))
     phases: list[str] = []
