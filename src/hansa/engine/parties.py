@@ -34,7 +34,7 @@ class Parties:
         keys: Callable[[str], Keys | None],
         tally: Tally | None = None,
     ) -> None:
-        """Take the secure sums by the phase that vectors are sent in, how to get a client's keys, the tally."""
+        """Take the secure sums by the phase that brings vectors, how to get a client's keys, the tally."""
         self._sums, self._keys, self._tally = sums, keys, tally
         self._parties: dict[tuple[str, str], Party] = {}
         self._trained: dict[str, tuple[int, Metrics]] = {}  # of this round, until it is told
@@ -192,7 +192,7 @@ def _check_vectors(vectors: Mapping[str, Any], dimension: int, bound: int) -> No
 def size_of(message: Any) -> int:
     """Return how many bytes a message of a secure sum has: arrays, bytes and names in it."""
     if isinstance(message, (np.ndarray, bytes)):
-        return memoryview(message).nbytes
+        return message.nbytes if isinstance(message, np.ndarray) else len(message)
     if isinstance(message, str):
         return len(message.encode())
     if isinstance(message, Mapping):

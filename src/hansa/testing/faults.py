@@ -52,11 +52,16 @@ class Unreliable(Declared):
 
 
 class UnreliableEngine:
-    """Hands Asks on to an engine, and loses some of the answers."""
+    """Hands Asks on to an engine, and loses some of the answers.
+
+    Attributes:
+        memories: What each client remembers of the committed rounds.
+    """
 
     def __init__(self, engine: Engine, silent: Mapping[tuple[int, str], tuple[str, ...]]) -> None:
         """Take the engine and who is silent when."""
         self._engine, self._silent = engine, silent
+        self.memories: dict[str, Memory] = engine.memories
 
     def answer(self, ask: Ask) -> Answer:
         """Let the clients do what is asked, and lose what the silent ones say."""
@@ -76,11 +81,6 @@ class UnreliableEngine:
             replies={name: reply for name, reply in answer.replies.items() if name not in lost},
             dropped={**answer.dropped, **dict.fromkeys(lost, SILENT)},
         )
-
-    @property
-    def memories(self) -> dict[str, Memory]:
-        """What each client remembers of the committed rounds."""
-        return self._engine.memories
 
     @property
     def learned(self) -> Mapping[str, Memory]:
