@@ -11,8 +11,11 @@ vector, to add one seal to a sum, to open a sum. Ten clients; the bound is 2^24 
   encryption with a key that all clients share, which this binding stores without its seed
 - TenSEAL CKKS at NVIDIA FLARE's parameters: degree 8192, moduli of 60, 40 and 40 bits, scale 2^40
 
-Then rounds of training on the vector engine: ten clients, a model of 10^6 weights, one minibatch each, through
-each secure sum, masks with all nine others. Processor seconds of all threads, the least of three rounds;
+Masked sums the same: what a client with ten neighbours takes to mask a vector (eleven masks), and the server
+to take eleven self-masks off a sum.
+
+Then rounds of training on the vector engine: ten clients, a model of 10^6 weights, one minibatch each,
+through each secure sum, masks with all nine others. Processor seconds of all threads, the least of three rounds;
 "plain" is the same round with a plain sum of the same integers, so that the difference is what secrecy costs.
 
 A peer's server learns no single vector either, but whoever has the key, as each client has, opens any of
@@ -33,9 +36,11 @@ from results import report
 from hansa.crypto import field, shamir
 from hansa.crypto.envelope import OVERHEAD
 from hansa.crypto.ring import N
-from hansa.secure_sum import SECURE_SUMS
+from hansa.engine.parties import fresh_keys, roster_of
+from hansa.secure_sum import SECURE_SUMS, Masking, Run, Shape
 from hansa.secure_sum.sealed.parameters import choose
 from hansa.secure_sum.sealed.seal import open_sum, seal
+from hansa.types import Answer, Ask, Reply
 
 CLIENTS = 10
 PLACE = (b"configuration", b"roster", 0)
@@ -79,6 +84,46 @@ def hansa(size: int, bound: int, repetitions: int) -> dict[str, float]:
         "share_s": round(least(lambda: shamir.share(keys, points, parameters.threshold), repetitions), 5),
         "bytes_per_param": round(one.nbytes / size, 3),
         "envelope_bytes": 8 * N + OVERHEAD,
+    }
+
+
+def masked(size: int, bound: int, repetitions: int) -> dict[str, float]:
+    """Measure masking with ten neighbours, and unmasking: new rounds, since a client masks once in each."""
+    names = tuple(f"c{i}" for i in range(CLIENTS + 1))
+    keys = fresh_keys(names)
+    run = Run(roster=roster_of(keys), configuration=bytes(32))
+    planned = Masking().plan(Shape(dimension=size, members=len(names), bound=bound), run)
+    vector = np.random.default_rng(0).integers(-bound, bound + 1, size=size)
+    sent, unmasked = [], []
+    for number in range(repetitions + 1):
+        parties = {name: planned.party(name, keys[name], {}) for name in names}
+        steps = planned.collect(
+            Ask(phase="train", clients=names), number=number, weights=np.zeros(1, np.float32)
+        )
+        ask, answer = next(steps), None
+        while answer is None:
+            replies = {}
+            for name in ask.clients:
+                begun = time.process_time()
+                if ask.phase == "train":
+                    message = parties[name].send(vector, ask.each[name], ask.place)
+                    sent.append(time.process_time() - begun)
+                else:
+                    message = parties[name].answer(ask.phase, ask.each.get(name), ask.place)
+                replies[name] = Reply(message=message)
+            begun = time.process_time()
+            try:
+                ask = steps.send(Answer(replies=replies))
+            except StopIteration as end:
+                unmasked.append(time.process_time() - begun)
+                answer = end.value
+        if not (answer.total.vector == len(names) * vector).all():
+            raise SystemExit("the unmasked sum is not that of the vectors")
+    return {
+        "mask_us": micro(min(sent), size),
+        "unmask_us": micro(min(unmasked), size),
+        "modulus_bits": planned.describe()["modulus_bits"],
+        "bytes_per_param": round(planned.describe()["bytes"] / size, 3),
     }
 
 
@@ -156,10 +201,10 @@ class Clock:
         seconds = self.seconds = []
 
         class Callback(keras.callbacks.Callback):
-            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
                 self.begun = time.process_time()
 
-            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
                 seconds.append(time.process_time() - self.begun)
 
         self.callback = Callback()
@@ -181,7 +226,8 @@ def rounds(kind: str) -> dict[str, float]:
 
     rng = np.random.default_rng(0)
     clients = {
-        f"c{i}": (rng.normal(size=(20, 784)).astype(np.float32), rng.integers(10, size=20)) for i in range(CLIENTS)
+        f"c{i}": (rng.normal(size=(20, 784)).astype(np.float32), rng.integers(10, size=20))
+        for i in range(CLIENTS)
     }
     clock = Clock()
     federation = lib.Federation(
@@ -215,6 +261,8 @@ def main() -> None:
         figures["packed"][str(size)] = hansa(size, 2**15, 5)
         for kind in ("d", "packed"):
             print(f"{size} values ({kind}): {figures[kind][str(size)]}", flush=True)
+    figures["masking"] = {"32 bits": masked(10**6, 2**24, 3), "64 bits": masked(10**6, 2**40, 3)}
+    print(f"masking with ten neighbours: {figures['masking']}", flush=True)
     for name, peer in (("SEAL BFV", seal_bfv), ("TenSEAL CKKS", tenseal_ckks)):
         figures["peers"][name] = peer(10**6, 3)
         print(f"{name}: {figures['peers'][name] or 'not installed'}", flush=True)
