@@ -15,7 +15,7 @@ Masked sums the same: what a client with ten neighbours takes to mask a vector (
 to take eleven self-masks off a sum.
 
 Then rounds of training on the vector engine: ten clients, a model of 10^6 weights, one minibatch each,
-through each secure sum, masks with all nine others. Processor seconds of all threads, the least of three rounds;
+through each secure sum, masks with all nine others. Processor seconds, the least of three rounds;
 "plain" is the same round with a plain sum of the same integers, so that the difference is what secrecy costs.
 
 A peer's server learns no single vector either, but whoever has the key, as each client has, opens any of

@@ -5,7 +5,9 @@ import pytest
 from hansa.algorithms import FedAvg, FedProx
 from hansa.cli.declaration import declare, read_toml
 from hansa.data import Split
+from hansa.encode import Quantise, TopK
 from hansa.errors import ConfigurationError, UnknownNameError
+from hansa.secure_sum import Sealed
 from hansa.server.cohort import FixedSize, Poisson
 
 WHOLE = {"run": {"rounds": 3}, "model": {"name": "logistic"}, "clients": [{"name": "a", "csv": "a.csv"}]}
@@ -20,9 +22,14 @@ def test_every_section_becomes_its_value():
             "cohort": {"kind": "fixed", "size": 1},
             "split": {"train": 0.5, "test": 0.5},
             "server_optimizer": {"kind": "adam", "learning_rate": 0.01},
+            "quantise": {"clip": 4.0, "bits": 12, "rotate": True},
+            "secure_sum": {"kind": "sealed", "threshold": 3},
             "output": {"folder": "elsewhere"},
         }
     )
+    assert told.quantise == Quantise(clip=4.0, bits=12, rotate=True)
+    assert told.secure_sum == Sealed(threshold=3)
+    assert declare({**WHOLE, "compress": {"kind": "top-k", "keep": 0.5}}).compress == TopK(keep=0.5)
     assert told.algorithm == FedProx(mu=0.1, epochs=2)
     assert told.cohort == FixedSize(1)
     assert told.split == Split(train=0.5, test=0.5)
@@ -56,6 +63,10 @@ def test_what_is_left_out_is_none():
         ("split", {"train": 0.5, "tst": 0.5}, r"key in \[split\]: 'tst'. Did you mean 'test'\?"),
         ("server_optimizer", {"kind": "adm"}, r"kind in \[server_optimizer\]: 'adm'. Did you mean 'adam'\?"),
         ("server_optimizer", {"kind": "sgd", "momentun": 0.9}, r"'momentun'. Did you mean 'momentum'\?"),
+        ("secure_sum", {"kind": "seald"}, r"kind in \[secure_sum\]: 'seald'. Did you mean 'sealed'\?"),
+        ("secure_sum", {"kind": "sealed", "treshold": 3}, r"'treshold'. Did you mean 'threshold'\?"),
+        ("quantise", {"clp": 3.0}, r"key in \[quantise\]: 'clp'. Did you mean 'clip'\?"),
+        ("compress", {"kind": "topk"}, r"kind in \[compress\]: 'topk'. Did you mean 'top-k'\?"),
         ("output", {"foldr": "x"}, r"key in \[output\]: 'foldr'. Did you mean 'folder'\?"),
     ],
 )

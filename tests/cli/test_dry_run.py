@@ -22,6 +22,22 @@ def test_the_estimate_is_what_a_run_then_sends_and_keeps(project, hansa, algorit
     assert told["disk_bytes"] <= on_disk <= told["disk_bytes"] + 3 * 8 * 200  # each blob has a small header
 
 
+@pytest.mark.parametrize("kind", ["sealed", "masking"])
+def test_the_estimate_of_a_secure_sum_is_near(project, hansa, kind):
+    (project / "few.toml").write_text(
+        (project / "run.toml").read_text() + f'\n[secure_sum]\nkind = "{kind}"\n[quantise]\nclip = 4.0\n'
+    )
+    told = estimate(from_target("few.toml", Options(rounds=2)))
+    assert (told["secure_sum"], told["clients"]) == (kind, 3)
+    result = hansa("run", "few.toml", "--rounds", 2, "--no-compare", "--json", "--out", "r")
+    *rounds, _ = (json.loads(line) for line in result.stdout.splitlines())
+    sent = rounds[-1]["bytes_down"] + rounds[-1]["bytes_up"]
+    assert told["bytes_per_round"] == pytest.approx(sent, rel=0.1 if kind == "sealed" else 0.95)
+    text = hansa("run", "few.toml", "--dry-run").stdout
+    assert kind in text
+    assert "drop out" in " ".join(text.split())
+
+
 def test_it_is_shown_for_people_and_for_programs(project, hansa):
     text = hansa("run", "run.toml", "--dry-run")
     assert text.exit_code == 0

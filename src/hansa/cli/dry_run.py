@@ -14,6 +14,7 @@ from hansa.cli.job import Job, assemble
 from hansa.encode import compress
 from hansa.plan import Plan
 from hansa.round import first_state
+from hansa.secure_sum.interface import Planned
 from hansa.server.cohort import FixedSize, Poisson
 from hansa.ui import JsonProgress
 from hansa.ui.words import bytes_of, counted
@@ -35,7 +36,7 @@ def estimate(job: Job) -> dict[str, Any]:
     state, cohort = first_state(plan), expected_cohort(plan)
     extra = sum(array.nbytes for array in plan.algorithm.broadcast(state).values())
     down, up = plan.shared.size * 4 + extra, _sent(plan)
-    each_round = cohort * (down + up) + evaluated(plan, cohort) * plan.shared.size * 4
+    each_round = cohort * (down + up) + _measuring(plan, cohort)
     # What a client remembers: its personal layers, and SCAFFOLD's control variate.
     memory = 4 * (plan.layout.size - plan.shared.size)
     memory += 4 * plan.shared.size if isinstance(plan.algorithm, Scaffold) else 0
@@ -61,14 +62,33 @@ def estimate(job: Job) -> dict[str, Any]:
 
 
 def _sent(plan: Plan) -> int:
-    """Return the bytes that a client sends for its update; signatures and hashes are not in it."""
+    """Return the bytes that a client sends for its update; signatures, hashes and names are not in it."""
     if plan.compress is not None:
         ones = np.ones(plan.update_size, np.float32)
         return len(compress(plan.compress, ones, None, np.random.default_rng(0))[0])
     if plan.secure_sum.sends_update:
         return plan.update_bytes
-    told = plan.sums.describe()
-    return told["bytes"] + told.get("share_bytes", 0)
+    return _through(plan.sums)
+
+
+def _through(sums: Planned) -> int:
+    """Return the bytes that a client sends through a secure sum."""
+    told = sums.describe()
+    return told["bytes"] + told.get("share_bytes", 0) + told.get("opening_bytes", 0)
+
+
+def _measuring(plan: Plan, cohort: float) -> float:
+    """Return the bytes that measuring takes in a round: new models to clients, and sums of metrics back."""
+    if plan.telling is None:
+        return evaluated(plan, cohort) * plan.shared.size * 4
+    asked = len(plan.clients) if plan.clients_validate == "all" else cohort
+    models = 0.0 if plan.clients_validate == "none" else asked * plan.shared.size * 4 / plan.validation_freq
+    # What is shared travels twice: to the server, and from it to the holders.
+    return models + asked * _through(plan.telling) + sum(map(_shares, (plan.sums, plan.telling))) * asked
+
+
+def _shares(sums: Planned) -> int:
+    return sums.describe().get("share_bytes", 0)
 
 
 def expected_cohort(plan: Plan) -> float:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
 from hansa.crypto import field, shamir
+from hansa.crypto.envelope import OVERHEAD
 from hansa.crypto.ring import N
 from hansa.crypto.shamir import ShareError
 from hansa.crypto.signature import is_signed
@@ -23,14 +25,18 @@ from hansa.secure_sum.sealed.messages import (
     Entry,
     Lock,
     Locks,
+    Malformed,
     Opening,
     SealedVector,
     Survivors,
+    read,
     share_hash,
     survivors_hash,
 )
 from hansa.secure_sum.sealed.parameters import Parameters
 from hansa.secure_sum.sealed.seal import Integers, NotAccepted, open_sum
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +46,7 @@ class Sum:
     Attributes:
         total: Sum of the survivors' vectors, int64.
         survivors: Whose vectors are in it.
-        wrong: Holders whose answers were wrong, and were corrected.
+        wrong: Holders whose answers were wrong, by their own fault or a dealer's, and were corrected.
     """
 
     total: Integers
@@ -76,11 +82,11 @@ class Coordinator:
             VoidRoundError: If too few can be used.
         """
         for name in self._place.cohort:
-            reason = (reasons or {}).get(name) or self._fault(name, sealed.get(name))
-            if reason:
-                self.dropped[name] = reason
+            one = (reasons or {}).get(name) or self._usable(name, sealed.get(name))
+            if isinstance(one, str):
+                self.dropped[name] = one
             else:
-                self._seals[name] = sealed[name]
+                self._seals[name] = one
         self._enough()
         entries = tuple(one.entry for one in self._seals.values())
         return {
@@ -99,14 +105,10 @@ class Coordinator:
         Raises:
             VoidRoundError: If too few dealers or holders are left.
         """
-        against: dict[str, list[str]] = {}
-        for holder, told in complaints.items():
-            for dealer in told.reasons:
-                against.setdefault(dealer, []).append(holder)
-        self._holders = tuple(holder for holder in self._place.holders if holder in complaints)
-        for dealer, holders in against.items():
-            if dealer not in self._seals:
-                continue
+        came = _readable(complaints, self._place.holders, Complaints)
+        self._holders = tuple(came)
+        for dealer in tuple(self._seals):
+            holders = [holder for holder, told in came.items() if dealer in told.reasons]
             if len(holders) > self._parameters.corrupt:
                 del self._seals[dealer]
                 self.dropped[dealer] = f"{len(holders)} holders cannot use its shares"
@@ -129,8 +131,8 @@ class Coordinator:
         """
         valid = {
             name: lock.signature
-            for name, lock in locks.items()
-            if name in self._holders and self._signed(name, lock.signature, "lock", self._hash)
+            for name, lock in _readable(locks, self._holders, Lock).items()
+            if self._signed(name, lock.signature, "lock", self._hash)
         }
         if len(valid) < self._parameters.threshold:
             raise VoidRoundError(
@@ -152,7 +154,8 @@ class Coordinator:
             VoidRoundError: If too few openings came, or what they give is not accepted. Then no other set of
                 these seals may be opened.
         """
-        good = [name for name in self._holders if name in openings and self._opened(name, openings[name])]
+        came = _readable(openings, self._holders, Opening)
+        good = [name for name, opening in came.items() if self._opened(name, opening)]
         if len(good) < self._parameters.threshold:
             raise VoidRoundError(
                 f"{len(good)} holders opened; {self._parameters.threshold} are needed. Nothing was learned."
@@ -160,7 +163,7 @@ class Coordinator:
         total = np.zeros((self._parameters.elements, N), np.uint64)
         for name in self._survivors:
             field.add_into(total, self._seals[name].seal)
-        shares = np.stack([openings[name].share for name in good])
+        shares = np.stack([came[name].share for name in good])
         points = self._place.points(good)
         count = len(self._survivors)
         try:
@@ -178,23 +181,34 @@ class Coordinator:
     def _hash(self) -> bytes:
         return survivors_hash(tuple(self._seals[name].entry for name in self._survivors))
 
-    def _fault(self, name: str, sealed: SealedVector | None) -> str | None:
+    def _usable(self, name: str, sealed: SealedVector | None) -> SealedVector | str:
+        """Return what came of a client, or why it cannot be used."""
         if sealed is None:
             return "no seal came"
+        try:
+            sealed = read(sealed, SealedVector)
+        except Malformed as error:
+            return str(error)
+        return self._fault(name, sealed) or sealed
+
+    def _fault(self, name: str, sealed: SealedVector) -> str | None:
         shape = (self._parameters.elements, N)
         if sealed.sender != name:
-            return f"the seal says that it is from {sealed.sender!r}"
-        if not field.is_canonical(sealed.seal) or sealed.seal.shape != shape:
+            return f"the seal says that it is from {sealed.sender[:40]!r}"
+        # The shape first: an array may claim more elements than it has bytes.
+        if sealed.seal.shape != shape or not field.is_canonical(sealed.seal):
             return f"the seal is not {shape[0]} ring elements"
         if len(sealed.envelopes) != len(self._place.holders):
             return f"{len(sealed.envelopes)} envelopes came for {len(self._place.holders)} holders"
+        if any(len(content) != 8 * N + OVERHEAD for content in sealed.envelopes):
+            return "an envelope has another length than a share"
         entry: Entry = sealed.entry
         if not self._signed(name, sealed.signature, "seal", entry.seal, entry.root):
             return "the seal is not signed by its sender for this round and attempt"
         return None
 
     def _opened(self, name: str, opening: Opening) -> bool:
-        good = field.is_canonical(opening.share) and opening.share.shape == (N,)
+        good = opening.share.shape == (N,) and field.is_canonical(opening.share)
         return good and self._signed(name, opening.signature, "open", self._hash, share_hash(opening.share))
 
     def _signed(self, name: str, signature: bytes, label: str, *parts: bytes) -> bool:
@@ -208,3 +222,14 @@ class Coordinator:
                 f"{len(self._seals)} usable seals of {len(self._place.cohort)}; a sum has at least "
                 f"{self._parameters.survivors} ({told}). Nothing was opened."
             )
+
+
+def _readable(came: Mapping[str, Any], names: tuple[str, ...], kind: type[T]) -> dict[str, T]:
+    """Return what these clients said, in their order; who said something malformed has said nothing."""
+    out: dict[str, T] = {}
+    for name in names:
+        try:
+            out[name] = read(came.get(name), kind)
+        except Malformed:
+            continue
+    return out

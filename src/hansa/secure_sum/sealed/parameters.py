@@ -69,8 +69,8 @@ class Parameters:
 
     @property
     def survivors(self) -> int:
-        """Fewest clients in a sum that is opened (u_min)."""
-        return max(self.threshold, self.corrupt + HONEST)
+        """Fewest clients in a sum that is opened (u_min); a sum of one that is meant has one."""
+        return min(max(self.threshold, self.corrupt + HONEST), self.members)
 
     @property
     def coefficient_bound(self) -> int:
@@ -92,7 +92,8 @@ class Parameters:
             "packed": self.packed,
             "scale": self.scale,
             "bytes": 8 * N * self.elements,
-            "share_bytes": 8 * N * (self.holders + 1),  # one for each holder, and their sum when it opens
+            "share_bytes": 8 * N * self.holders,
+            "opening_bytes": 8 * N,
         }
 
     def explain(self) -> str:

@@ -6,7 +6,9 @@ neither seals, nor locks, nor opens anything else.
 
 Assumes:
     Fewer than ``threshold`` holders and at most ``corrupt`` of them are corrupt, and at least two clients of
-    the sum are honest. Nothing is assumed of the server.
+    the sum are honest. Nothing is assumed of the server: but it chooses who is in a cohort, and with it, in
+    cohorts of more than 128, who holds shares; where cohorts are drawn from a larger roster, holders and
+    clients of any cohort that it can choose must be honest in these numbers.
 
 Leaks:
     To the server and everyone: the sum of the survivors' vectors, their keys and errors; who took part.
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -35,17 +37,21 @@ from hansa.secure_sum.sealed.messages import (
     Entry,
     Lock,
     Locks,
+    Malformed,
     Opening,
     SealedVector,
     Survivors,
     envelope_hash,
     envelopes_root,
+    read,
     seal_hash,
     share_hash,
     survivors_hash,
 )
 from hansa.secure_sum.sealed.parameters import Parameters
 from hansa.secure_sum.sealed.seal import Integers, seal
+
+T = TypeVar("T")
 
 
 @dataclass(kw_only=True)
@@ -99,14 +105,18 @@ class Party(interface.Party):
 
     def answer(self, phase: str, message: Any, place: Place) -> Complaints | Lock | Opening:
         """Do what is asked in the phase ``"deliver"``, ``"lock"`` or ``"open"``."""
+        if type(phase) is not str:
+            raise Refused("a phase is text")
         if phase == "deliver":
             return self.receive(message, place)
         if phase == "lock":
             return self.lock(message, place)
         if phase == "open":
+            if type(message) is not tuple or len(message) != 2:
+                raise Refused("an Ask to open has the survivors and the locks")
             survivors, locks = message
             return self.open(survivors, locks, place)
-        raise Refused(f"a sealed sum has no phase {phase!r}")
+        raise Refused("a sealed sum has no such phase")
 
     def seal(self, vector: Integers, place: Place) -> SealedVector:
         """Seal a vector for a round.
@@ -115,7 +125,7 @@ class Party(interface.Party):
             Refused: If the place is not of this run, something was sealed there before, or this vector was.
             UpdateError: If the vector is not what the parameters were made for.
         """
-        self._check_place(place)
+        place = self._checked(place)
         done = f"sealed {place.purpose} {place.round} {place.attempt}"
         if done in self._memory:
             raise Refused("this party has already sealed a vector for this round and attempt")
@@ -135,7 +145,7 @@ class Party(interface.Party):
         hashed = seal_hash(sealed)
         # Written down before anything leaves: neither two vectors at one place, nor one vector at two.
         content = digest("vector", np.ascontiguousarray(vector, "<i8").tobytes())
-        self._once(f"sealed {place.purpose} {place.round} vector {content.hex()}", hashed)
+        self._once(f"sealed {place.round} vector {content.hex()}", hashed)  # whatever the purpose
         self._once(done, hashed)
         signature = self._signing.sign("seal", *place.parts, self._name, hashed, root)
         self._held = _Held(place=place)
@@ -148,6 +158,7 @@ class Party(interface.Party):
             Refused: If something is not of this run, round and attempt, which is the server's fault.
         """
         held = self._at(place)
+        place, deliver = held.place, _understood(deliver, Deliver)
         if self._name not in place.holders:
             raise Refused(f"{self._name!r} holds no shares in this round")
         entries = deliver.entries
@@ -167,6 +178,7 @@ class Party(interface.Party):
             except EnvelopeError as error:
                 reasons[entry.sender] = str(error)
         held.entries, held.shares = entries, shares
+        self._held = held
         return Complaints(reasons)
 
     def lock(self, survivors: Survivors, place: Place) -> Lock:
@@ -176,7 +188,8 @@ class Party(interface.Party):
             Refused: If the set is not one that this party may open, or another was locked before.
         """
         held = self._at(place)
-        chosen = self._chosen(survivors.names, held)
+        place = held.place
+        chosen = self._chosen(_understood(survivors, Survivors).names, held)
         hashed = survivors_hash(chosen)
         self._once(f"locked {place.purpose} {place.round} {place.attempt}", hashed, again=True)
         return Lock(self._signing.sign("lock", *place.parts, self._name, hashed))
@@ -188,7 +201,8 @@ class Party(interface.Party):
             Refused: If the set was not locked here, or too few locks on it are valid.
         """
         held = self._at(place)
-        chosen = self._chosen(survivors.names, held)
+        place, locks = held.place, _understood(locks, Locks)
+        chosen = self._chosen(_understood(survivors, Survivors).names, held)
         hashed = survivors_hash(chosen)
         if self._memory.get(f"locked {place.purpose} {place.round} {place.attempt}") != hashed:
             raise Refused("these survivors were not locked by this holder")
@@ -210,7 +224,13 @@ class Party(interface.Party):
 
     # ------------------------------------------------------------------ checks
 
-    def _check_place(self, place: Place) -> None:
+    def _checked(self, place: Place) -> Place:
+        """Return a place that this party may take part in, made anew."""
+        place = _understood(place, Place)
+        if not (0 <= place.round < 2**63 and 0 <= place.attempt < 2**63 and len(place.model) == 32):
+            raise Refused("round, attempt or hash of the model are none")
+        if not (place.purpose.isascii() and place.purpose.isidentifier() and len(place.purpose) <= 32):
+            raise Refused("the purpose is none")
         if place.configuration != self._configuration or place.roster != self._roster.hash:
             raise Refused("the message is of another configuration or roster")
         names = place.cohort
@@ -225,12 +245,14 @@ class Party(interface.Party):
             raise Refused(
                 f"the cohort has {len(names)} members; the sum was planned for {self._parameters.members}"
             )
+        return place
 
     def _at(self, place: Place) -> _Held:
-        if self._held is None or self._held.place != place:
-            self._check_place(place)
-            self._held = _Held(place=place)
-        return self._held
+        """Return what is held of a place; of another than the last one nothing, until all is well there."""
+        place = _understood(place, Place)
+        if self._held is not None and self._held.place == place:
+            return self._held
+        return _Held(place=self._checked(place))
 
     def _check_entries(self, entries: tuple[Entry, ...], place: Place) -> None:
         own = self._memory.get(f"sealed {place.purpose} {place.round} {place.attempt}")
@@ -288,3 +310,10 @@ class Party(interface.Party):
         if before is not None and not (again and before == value):
             raise Refused(f"this party has already {what.split(maxsplit=1)[0]} something here")
         self._memory[what] = value
+
+
+def _understood(message: Any, kind: type[T]) -> T:
+    try:
+        return read(message, kind)
+    except Malformed as error:
+        raise Refused(str(error)) from None
