@@ -97,9 +97,7 @@ def masked(size: int, bound: int, repetitions: int) -> dict[str, float]:
     sent, unmasked = [], []
     for number in range(repetitions + 1):
         parties = {name: planned.party(name, keys[name], {}) for name in names}
-        steps = planned.collect(
-            Ask(phase="train", clients=names), number=number, weights=np.zeros(1, np.float32)
-        )
+        steps = planned.collect(Ask(phase="train", clients=names), number=number)
         ask, answer = next(steps), None
         while answer is None:
             replies = {}

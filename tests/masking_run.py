@@ -42,11 +42,11 @@ class MaskedRun:
         self.parties[name] = party
         return party
 
-    def at(self, round_, attempt, model=b"m" * 32, purpose="train"):
+    def at(self, round_, attempt, payload=b"m" * 32, purpose="train"):
         return Place(
             configuration=CONFIGURATION,
             roster=self.roster.hash,
-            model=model,
+            payload=payload,
             round=round_,
             attempt=attempt,
             cohort=self.names,

@@ -1,4 +1,5 @@
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,9 @@ import hansa
 from hansa import client
 from hansa.errors import DataError, UpdateError
 from hansa.round import first_state
-from hansa.types import Start
+from hansa.secure_sum.phases import payload_hash
+from hansa.secure_sum.roster import Place
+from hansa.types import Ask, Start
 from least_squares import LeastSquares, federation, population
 
 
@@ -127,3 +130,69 @@ def test_a_learner_cannot_write_into_the_servers_weights():
     before = start.weights.copy()
     client.train(plan, site, fed.learner, start=start, memory={}, seeds=fed.seeds)
     assert np.array_equal(start.weights, before)
+
+
+# ---------------------------------------------------------------------- behind a secure sum
+
+
+def secure(**settings):
+    made = federation(algorithm=hansa.Scaffold(steps=2, batch_size=2), secure_sum="sealed", **settings)
+    plan, seeds = made.plan(), made.seeds
+    state = first_state(plan)
+    start = Start(round=3, weights=state.weights, extra=plan.algorithm.broadcast(state), seed=b"s" * 32)
+    cohort = plan.cohort.draw(plan.clients, 3, seeds)
+    place = Place(
+        configuration=b"c" * 32,
+        roster=b"r" * 32,
+        payload=payload_hash(start),
+        round=3,
+        attempt=0,
+        cohort=cohort,
+    )
+    return plan, seeds, Ask(phase="train", clients=cohort, payload=start, place=place)
+
+
+def test_a_client_takes_part_in_what_the_configuration_says():
+    plan, seeds, ask = secure(cohort=3)
+    assert client.why_not(plan, ask, seeds) == ""
+    place = replace(ask.place, purpose="tell", cohort=plan.clients)
+    for payload in (None, ask.payload.weights):
+        told = replace(
+            ask, phase="tell", payload=payload, place=replace(place, payload=payload_hash(payload))
+        )
+        assert client.why_not(plan, told, seeds) == ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights": np.ones(4, np.float32)},
+        {"weights": np.zeros(4, np.float64)},
+        {"extra": {"control": np.ones(4, np.float32)}},
+        {"extra": {}},
+        {"learning_rate": 1e-30},
+        {"seed": b"t" * 32},
+        {"round": 4},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_client_that_was_given_something_else_than_the_others_says_nothing(change):
+    plan, seeds, ask = secure()
+    assert client.why_not(plan, replace(ask, payload=replace(ask.payload, **change)), seeds)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cohort": ("c0", "c1", "c2", "c3")},
+        {"cohort": ("c1", "c0", "c2")},
+        {"purpose": "tell"},
+        {"attempt": 1},
+        {"round": 4},
+        {"payload": bytes(32)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_cohort_or_round_that_the_configuration_does_not_say_is_refused(change):
+    plan, seeds, ask = secure(cohort=3)
+    assert client.why_not(plan, replace(ask, place=replace(ask.place, **change)), seeds)

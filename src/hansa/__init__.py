@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hansa._version import __version__
 
 if TYPE_CHECKING:
-    from hansa import data, datasets
+    from hansa import data, datasets, statistics
     from hansa.algorithms import (
         Algorithm,
         FedAdagrad,
@@ -65,7 +65,7 @@ _HOMES = {
     "compare": "hansa.api",
     "partition_svg": "hansa.report.partition",
 }
-_MODULES = ("data", "datasets", "errors", "ui")
+_MODULES = ("data", "datasets", "errors", "statistics", "ui")
 
 __all__ = [
     "Algorithm",
@@ -99,6 +99,7 @@ __all__ = [
     "data",
     "datasets",
     "partition_svg",
+    "statistics",
 ]
 
 

@@ -18,11 +18,13 @@ from hansa.errors import UpdateError
 from hansa.plan import POSITION, RESIDUAL, Plan
 from hansa.rng import Seeds
 from hansa.secure_sum.interface import Keys
+from hansa.secure_sum.phases import payload_hash
 from hansa.secure_sum.tree import unusable
 from hansa.train.batches import carried_batches, fresh_batches
 from hansa.train.learner import Learner, Measures, class_weighted
 from hansa.types import (
     Array,
+    Ask,
     Batches,
     ClientData,
     Delta,
@@ -128,6 +130,31 @@ def finish(
         return reply, memory
     place = remembered_place(plan, memory, trained.steps)
     return reply, {**remembered, **plan.personal_part(trained.weights), **place}
+
+
+def why_not(plan: Plan, ask: Ask, seeds: Seeds) -> str:
+    """Return why a client must not answer an Ask for a vector through a secure sum; empty where it may.
+
+    All that its answer is bound to it works out itself. Else a server could give the others a payload with
+    which their vectors are zero, or choose a cohort of its own people and one client.
+
+    Args:
+        plan: The plan that the client has pinned.
+        ask: What came.
+        seeds: The run's seeds, which are in the configuration.
+    """
+    place = ask.place
+    if place.purpose != ask.phase or place.attempt != 0:
+        return "the messages are of another phase, or a round is asked for again"
+    if ask.phase == "train" and place.round != ask.payload.round:
+        return "the start is of another round than the messages"
+    if place.payload != payload_hash(ask.payload):
+        return "what this client was given is not what the messages say that all were given"
+    everyone = ask.phase == "tell" and plan.clients_validate == "all"
+    expected = plan.clients if everyone else plan.cohort.draw(plan.clients, place.round, seeds)
+    if place.cohort != expected:
+        return "the cohort is not the one that the configuration draws for this round"
+    return ""
 
 
 def encoded(plan: Plan, site: Site, reply: Reply, *, start: Start, seeds: Seeds) -> Reply:

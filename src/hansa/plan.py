@@ -28,6 +28,8 @@ from hansa.types import Array, DataCard, FloatVector, Memory
 PERSONAL = "personal"
 RESIDUAL = "residual"
 POSITION = "position"
+FEWEST_STEPS = 1 << 12
+"""A clip of fewer steps is too coarse to take without being asked for."""
 VALIDATES = ("all", "cohort", "none")
 
 
@@ -154,20 +156,39 @@ class Plan:
     @cached_property
     def settled(self) -> Quantise | None:
         """How updates become integers, with the largest weight of this run; None where they stay floats."""
-        wanted = self.quantise
-        if wanted is None and not self.secure_sum.sends_update:
-            wanted = Quantise()
-        if wanted is None or wanted.max_weight is not None:
-            return wanted
-        rows = max(card.examples.get("train", 0) for card in self.cards.values())
-        return dataclasses.replace(wanted, max_weight=max(1, rows))
+        if self.quantise is None and self.secure_sum.sends_update:
+            return None
+        wanted = Quantise() if self.quantise is None else self.quantise
+        if wanted.max_weight is None:
+            rows = max(card.examples.get("train", 0) for card in self.cards.values())
+            wanted = dataclasses.replace(wanted, max_weight=max(1, rows))
+        return wanted if self.quantise is not None else self._fitting(wanted)
+
+    def _fitting(self, wanted: Quantise) -> Quantise:
+        """Return this with as many steps, by fours from those it has, as fit the secure sum."""
+        while True:
+            try:
+                self.secure_sum.plan(self._shape(self._encoder(wanted)))
+            except ConfigurationError:
+                fewer = dataclasses.replace(wanted, bound=wanted.bound // 4)
+                if fewer.bound < FEWEST_STEPS:
+                    return wanted  # told when the sum is planned
+                wanted = fewer
+            else:
+                return wanted
+
+    def _encoder(self, settled: Quantise) -> Encoder:
+        return settled.encoder(size=self.update_size, weighs=self.aggregate == "examples")
+
+    def _shape(self, encoder: Encoder | None) -> Shape:
+        size = self.update_size if encoder is None else encoder.dimension
+        members = self.cohort.members(len(self.clients))
+        return Shape(dimension=size, members=members, bound=None if encoder is None else encoder.bound)
 
     @cached_property
     def encoder(self) -> Encoder | None:
         """What makes integers of updates, or None where updates are summed as floats."""
-        if self.settled is None:
-            return None
-        return self.settled.encoder(size=self.update_size, weighs=self.aggregate == "examples")
+        return None if self.settled is None else self._encoder(self.settled)
 
     @property
     def sum_size(self) -> int:
@@ -182,10 +203,8 @@ class Plan:
     @cached_property
     def sums(self) -> Planned:
         """The secure sum of this run."""
-        members = self.cohort.members(len(self.clients))
-        bound = None if self.encoder is None else self.encoder.bound
         run = None if self.roster is None else Run(roster=self.roster, configuration=self.configuration)
-        return self.secure_sum.plan(Shape(dimension=self.sum_size, members=members, bound=bound), run)
+        return self.secure_sum.plan(self._shape(self.encoder), run)
 
     @cached_property
     def tally(self) -> Tally | None:
@@ -194,14 +213,15 @@ class Plan:
 
     @cached_property
     def telling(self) -> Planned | None:
-        """The secure sum of the metrics, or None where they are told in the clear, or there are none."""
-        if self.tally is None or not self.metrics:
+        """The secure sum of the metrics, or None where they are told in the clear."""
+        if self.tally is None:
             return None
-        everyone = self.clients_validate == "all"
-        members = len(self.clients) if everyone else self.cohort.members(len(self.clients))
+        members, secure_sum = self.cohort.members(len(self.clients)), self.secure_sum
+        if self.clients_validate == "all" and members != len(self.clients):
+            members, secure_sum = len(self.clients), secure_sum.anywhere()
         run = None if self.roster is None else Run(roster=self.roster, configuration=self.configuration)
         shape = Shape(dimension=self.tally.dimension, members=members, bound=BOUND)
-        return self.secure_sum.plan(shape, run)
+        return secure_sum.plan(shape, run)
 
     def describe(self) -> dict[str, Any]:
         """Return the plan for the run's configuration: what decides the result, JSON-able."""

@@ -68,7 +68,7 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
     ask = Ask(phase="train", clients=cohort, payload=start, reduce=reduce)
     norm, new, void = 0.0, state, ""
     try:
-        answer = yield from plan.sums.collect(ask, number=state.round, weights=state.weights)
+        answer = yield from plan.sums.collect(ask, number=state.round)
         # Aggregate to one mean. An empty cohort (possible with Poisson) leaves the model as it is.
         mean = _mean(plan, start, answer) if cohort else None
     except VoidRoundError as error:
@@ -101,7 +101,7 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         dropped=answer.dropped,
         corrected=answer.corrected,
         void=void,
-        clipped=sum(reply.clipped for reply in answer.replies.values()),
+        clipped=measured.clipped,
         logs=round_logs(training=measured.training, clients=measured.clients, central=central),
         clients=_client_records(answer.replies, measured.replies),
         model_hash=vector_hash(new.weights),
@@ -154,6 +154,7 @@ class _Measured:
 
     training: Metrics = field(default_factory=dict)
     clients: Metrics = field(default_factory=dict)
+    clipped: int = 0
     replies: Mapping[str, Reply] = field(default_factory=dict)
     bytes_down: int = 0
     bytes_up: int = 0
@@ -177,6 +178,7 @@ def _measured(plan: Plan, state: ServerState, trained: Answer, cohort: tuple[str
     return _Measured(
         training=average_metrics((r.examples, r.metrics.get("training", {})) for r in told),
         clients=average_metrics((r.examples, r.metrics["validation"]) for r in answer.replies.values()),
+        clipped=sum(reply.clipped for reply in told),
         replies=answer.replies,
         bytes_down=answer.bytes_down,
         bytes_up=answer.bytes_up,
@@ -191,13 +193,14 @@ def _told(plan: Plan, state: ServerState, trained: Answer, cohort: tuple[str, ..
     due = plan.clients_validate != "none" and _is_due(plan, state)
     ask = Ask(phase="tell", clients=asked, payload=state.weights if due else None)
     try:
-        answer = yield from plan.telling.collect(ask, number=state.round - 1, weights=state.weights)
-        means = plan.tally.decode(answer.total.vector.astype(np.int64)) if answer.total else {}
+        answer = yield from plan.telling.collect(ask, number=state.round - 1)
+        means, clipped = plan.tally.decode(answer.total.vector.astype(np.int64)) if answer.total else ({}, 0)
     except (VoidRoundError, UpdateError):
         return _Measured()  # too few answered: there are no metrics of this round
     return _Measured(
         training=means.get("training", {}),
         clients=means.get("validation", {}),
+        clipped=clipped,
         bytes_down=answer.bytes_down,
         bytes_up=answer.bytes_up,
     )

@@ -1,5 +1,6 @@
 """Runs whose sums are secure: the same model as with a plain sum, and dropouts in every phase."""
 
+import dataclasses
 import json
 import stat
 
@@ -198,6 +199,21 @@ def test_what_clients_measure_around_their_training_is_not_told_under_a_secure_s
     made = federation(population(), secure_sum="sealed", quantise=QUANTISE)
     with pytest.raises(ConfigurationError, match="local_metrics"):
         made.fit(1, local_metrics=True)
+
+
+def test_a_threshold_is_for_cohorts_and_not_for_sums_over_all_clients():
+    scale = hansa.data.Standardize(scope="federated")
+    clients = [dataclasses.replace(one, preprocess=(scale,)) for one in population(SIZES)]
+    made = federation(
+        clients,
+        cohort=4,
+        secure_sum=hansa.Sealed(threshold=3),
+        quantise=QUANTISE,
+        algorithm=hansa.FedAvg(**LOCAL),
+    )
+    made.fit(2)
+    assert made.plan().sums.describe()["threshold"] == 3
+    assert [list(record.logs) for record in made.records] == [["loss"]] * 2
 
 
 BAD = {

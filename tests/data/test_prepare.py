@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hansa.data import CSV, Arrays, Client, Impute, MinMax, Split, Standardize
-from hansa.data.prepare import federated_positions, load, local_summary, prepare
+from hansa.data.prepare import federated_positions, load, local_summary, prepare, rows_before
 from hansa.data.preprocess import add_summaries
 from hansa.errors import ConfigurationError, DataError
 
@@ -76,6 +76,21 @@ def test_several_inputs_cannot_be_preprocessed():
     c = Client(name="a", source=Arrays({"u": [[1.0]]}, [0]), preprocess=(Standardize(),))
     with pytest.raises(ConfigurationError, match="client 'a': Standardize works on"):
         prepare(c)
+
+
+def test_federated_bounds_are_not_sums():
+    c = client([[0.0], [4.0]], preprocess=(Standardize(ddof=0), MinMax(scope="federated")))
+    with pytest.raises(ConfigurationError, match=r"client 'a': the bounds of MinMax.*are not sums"):
+        local_summary(c, 1)
+    assert rows_before(c, 1).x.ravel().tolist() == [-1.0, 1.0]
+    assert prepare(c, {1: {"minimum": np.array([-1.0]), "maximum": np.array([3.0])}}).train.x.max() == 0.5
+
+
+def test_missing_features_may_be_kept():
+    c = client([[1, np.nan]])
+    assert np.isnan(load(c, keep_missing=True).train.x).tolist() == [[False, True]]
+    with pytest.raises(DataError, match="missing"):
+        load(c)
 
 
 NAN, INF = float("nan"), float("inf")

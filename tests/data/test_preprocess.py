@@ -117,11 +117,6 @@ def test_several_inputs_are_refused(x):
             transform.summary(Examples(x=x, y=np.zeros(2)))
 
 
-def test_min_max_cannot_be_federated():
-    with pytest.raises(ConfigurationError, match="not sums"):
-        MinMax(scope="federated")
-
-
 @pytest.mark.parametrize("kind", [Standardize, MinMax, Impute])
 def test_unknown_scope(kind):
     with pytest.raises(UnknownNameError, match="Did you mean 'local'"):

@@ -19,7 +19,8 @@ def test_sums_give_the_weighted_means(clients):
     told = [(rows, {"loss": loss, "accuracy": accuracy}) for rows, loss, accuracy in clients]
     vectors = [TALLY.encode({"training": one, "validation": (0, {})}) for one in told]
     assert all(np.abs(vector).max() < BOUND for vector in vectors)
-    means = TALLY.decode(sum(vectors))
+    means, clipped = TALLY.decode(sum(vectors))
+    assert clipped == 0
     expected = average_metrics(told)
     assert means["validation"] == {}
     assert means["training"].keys() == expected.keys()
@@ -31,14 +32,14 @@ def test_sums_give_the_weighted_means(clients):
 def test_what_cannot_be_told_does_not_count(bad):
     spoiled = TALLY.encode({"training": (5, {"loss": bad, "accuracy": 0.5})})
     good = TALLY.encode({"training": (3, {"loss": 2.0, "accuracy": 1.0})})
-    means = TALLY.decode(spoiled + good)["training"]
+    means = TALLY.decode(spoiled + good)[0]["training"]
     assert means["loss"] == 2.0
     assert math.isclose(means["accuracy"], 5.5 / 8, abs_tol=1e-6)
 
 
 def test_a_metric_that_a_client_lacks_does_not_count():
-    means = TALLY.decode(TALLY.encode({"validation": (4, {"loss": 1.0})}))
-    assert means == {"training": {}, "validation": {"loss": 1.0}}
+    told = TALLY.decode(TALLY.encode({"validation": (4, {"loss": 1.0})}, clipped=True))
+    assert told == ({"training": {}, "validation": {"loss": 1.0}}, 1)
 
 
 def test_what_is_no_sum_is_refused():

@@ -9,9 +9,12 @@ from typing import Any
 from hansa.client import Site
 from hansa.data.cards import card, cards, check_cards
 from hansa.data.client import Client
-from hansa.data.prepare import federated_positions, load_all, local_summary, prepare
-from hansa.data.preprocess import Summary, add_summaries
+from hansa.data.prepare import load_all, prepare
+from hansa.data.preprocess import Summary
 from hansa.errors import DataError
+from hansa.secure_sum import SecureSum
+from hansa.statistics.sums import PLAIN
+from hansa.statistics.transforms import fit_federated
 from hansa.train.learner import Learner
 from hansa.types import ClientData, DataCard, Examples
 
@@ -32,20 +35,21 @@ class Localised:
     preprocessing: tuple[Mapping[str, Any], ...] = ()
 
 
-def localise(clients: tuple[Client, ...]) -> Localised:
+def localise(clients: tuple[Client, ...], secure_sum: SecureSum = PLAIN) -> Localised:
     """Let every client prepare its rows; federated statistics are summed over all of them.
 
+    Args:
+        clients: The clients.
+        secure_sum: How sums for federated preprocessing come about.
+
     Raises:
+        ConfigurationError: If such sums do not fit or would not protect (one or two clients).
         DataError: If a client's rows are missing, malformed, or unlike those of the others.
     """
     loaded = load_all(clients)
     told = cards(loaded)
     check_cards(told)
-    known: dict[int, Summary] = {}
-    for position in federated_positions(clients):
-        known[position] = add_summaries(
-            [local_summary(client, position, known, loaded=loaded[client.name]) for client in clients]
-        )
+    known = fit_federated(clients, loaded, secure_sum)
     sites: dict[str, Site] = {}
     for client in clients:
         data = loaded.pop(client.name)

@@ -43,7 +43,9 @@ class SigningKey:
 
 
 def is_signed(signature: bytes, public: bytes, label: str, *parts: Part) -> bool:
-    """Whether a signature is that of a key's owner on this label and these parts."""
+    """Whether a signature is that of a key's owner on this label and these parts; whatever it is made of."""
+    if type(signature) is not bytes or type(public) is not bytes:
+        return False
     if len(signature) != SIZE or len(public) != 32:
         return False
     try:

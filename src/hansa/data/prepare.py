@@ -1,11 +1,13 @@
 """From a declared client to the rows it trains on: load, check, split, fit transforms, apply them.
 
-A federated transform needs the sums of all parties. An engine asks for them one position after
-another, because later sums are taken after earlier transforms were applied:
+A federated transform needs the sums of all parties. They are taken one position after another, because
+later sums are taken after earlier transforms were applied:
 
     for k in federated_positions(clients):
         known[k] = add_summaries([local_summary(client, k, known) for client in clients])
     data = [prepare(client, known) for client in clients]
+
+`hansa.statistics.transforms.fit_federated` does so through any secure sum, and for `MinMax` too.
 
 Where rows are kept between these calls, `load` them once (`load_all` for a population in one process)
 and pass them as ``loaded``.
@@ -20,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from hansa.data.client import Client
-from hansa.data.preprocess import Summary
+from hansa.data.preprocess import MinMax, Summary
 from hansa.data.shared import shared_rows
 from hansa.data.sources import as_examples, named_arrays
 from hansa.data.split import SPLITS
@@ -37,8 +39,12 @@ def federated_positions(clients: Sequence[Client]) -> tuple[int, ...]:
     return tuple(i for i, step in enumerate(steps) if step.scope == "federated")
 
 
-def load(client: Client) -> ClientData:
+def load(client: Client, *, keep_missing: bool = False) -> ClientData:
     """Read a client's rows, check them and split them. No transform is applied yet.
+
+    Args:
+        client: The client.
+        keep_missing: Whether features may be missing though no transform fills them.
 
     Raises:
         DataError: The rows are missing, malformed or hold values that cannot be trained on.
@@ -50,7 +56,7 @@ def load(client: Client) -> ClientData:
         rows = as_examples(given.x, given.y, sample_weight=given.sample_weight, columns=given.columns)
         if not len(rows):
             raise DataError("it has no rows. Give it data or leave it out.")
-        fills = any(step.fills_missing for step in client.preprocess)
+        fills = keep_missing or any(step.fills_missing for step in client.preprocess)
         _check_features(rows, missing_allowed=fills, hint="")
         _check_labels(rows)
         _check_weights(rows)
@@ -101,6 +107,32 @@ def local_summary(
         loaded: The rows as `load` returned them, or None to load them now.
 
     Raises:
+        ConfigurationError: There is no such transform, sums for an earlier one are missing, or it is a
+            federated `MinMax`, whose bounds are not sums.
+        DataError: As `load`.
+    """
+    rows = rows_before(client, position, federated, loaded=loaded)
+    step = client.preprocess[position]
+    with _naming(client):
+        if isinstance(step, MinMax) and step.scope == "federated":
+            raise ConfigurationError(
+                "the bounds of MinMax(scope='federated') are not sums; hansa.statistics finds them."
+            )
+        return step.summary(rows)
+
+
+def rows_before(
+    client: Client, position: int, federated: Federated | None = None, *, loaded: ClientData | None = None
+) -> Examples:
+    """Return a client's training rows as the transform at a position is fitted to them.
+
+    Args:
+        client: The client.
+        position: Position of the transform in ``client.preprocess``.
+        federated: Sums over all parties of the federated transforms before it.
+        loaded: The rows as `load` returned them, or None to load them now.
+
+    Raises:
         ConfigurationError: There is no such transform, or sums for an earlier one are missing.
         DataError: As `load`.
     """
@@ -109,8 +141,7 @@ def local_summary(
             f"client {client.name!r} has {len(client.preprocess)} transforms; none is at position {position}."
         )
     data = _transformed(client, load(client) if loaded is None else loaded, federated or {}, stop=position)
-    with _naming(client):
-        return client.preprocess[position].summary(data.train.whole())
+    return data.train.whole()
 
 
 def prepare(

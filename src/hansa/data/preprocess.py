@@ -2,7 +2,8 @@
 
 A transform is two halves. `summary`, on the party's machine, gives sums over its training rows;
 `fit` turns sums into the fitted transform. Sums of several parties add up to the sums of all
-their rows, so that fitting locally (own sums) and federated (summed sums) is one formula.
+their rows, so that fitting locally (own sums) and federated (summed sums) is one formula. Only
+the bounds of `MinMax` are not sums; federated ones are found by `hansa.statistics`.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ class Transform(Protocol):
     """Whether it takes NaN features and leaves none."""
 
     def summary(self, examples: Examples) -> Summary:
-        """Return sums over training rows, that add up across parties if the scope is federated."""
+        """Return sums over training rows, that add up across parties if the scope is federated.
+
+        Of `MinMax` alone they do not: `hansa.statistics` knows what its federated fit takes.
+        """
         ...
 
     def fit(self, summary: Summary) -> Fitted:
@@ -74,7 +78,7 @@ class Affine:
 
     def apply(self, examples: Examples) -> Examples:
         """Return the rows with features shifted and scaled."""
-        x = _features(examples, "preprocessing")
+        x = one_array(examples, "preprocessing")
         _check_shape(x, self.center)
         return _with_features(examples, ((x - self.center) / self.scale).astype(np.float32))
 
@@ -91,7 +95,7 @@ class Fill:
 
     def apply(self, examples: Examples) -> Examples:
         """Return the rows with NaN features filled."""
-        x = _features(examples, "preprocessing")
+        x = one_array(examples, "preprocessing")
         _check_shape(x, self.value)
         return _with_features(examples, np.where(np.isnan(x), self.value, x).astype(np.float32))
 
@@ -138,7 +142,7 @@ class Standardize:
 
     def summary(self, examples: Examples) -> Summary:
         """Return count, sum and sum of squares about the shift, of the values that are present."""
-        x = _features(examples, "Standardize")
+        x = one_array(examples, "Standardize")
         return _moments(x, self._shift(x.shape[1:]), squares=True)
 
     def fit(self, summary: Summary) -> Affine:
@@ -171,7 +175,8 @@ class MinMax:
     Values of other rows may fall outside of 0 to 1. A feature that does not vary becomes 0.
 
     Attributes:
-        scope: Only ``"local"``: a smallest and a largest value are not sums.
+        scope: Whose rows give the smallest and the largest value: one's own, or those of all parties. The
+            latter are not sums: `hansa.statistics` finds them by sums of counts.
     """
 
     scope: Scope = "local"
@@ -179,15 +184,10 @@ class MinMax:
 
     def __post_init__(self) -> None:
         _check_scope(self.scope)
-        if self.scope == "federated":
-            raise ConfigurationError(
-                "MinMax(scope='federated') is not available: smallest and largest values are not sums, and "
-                "parties share only sums. Use MinMax(scope='local') or Standardize(scope='federated')."
-            )
 
     def summary(self, examples: Examples) -> Summary:
-        """Return the smallest and largest value of each feature."""
-        x = _features(examples, "MinMax").astype(np.float64, copy=False)
+        """Return the smallest and largest value of each feature, which do not add up across parties."""
+        x = one_array(examples, "MinMax").astype(np.float64, copy=False)
         return {"minimum": np.asarray(np.fmin.reduce(x)), "maximum": np.asarray(np.fmax.reduce(x))}
 
     def fit(self, summary: Summary) -> Affine:
@@ -217,7 +217,7 @@ class Impute:
 
     def summary(self, examples: Examples) -> Summary:
         """Return count and sum of the values that are present."""
-        x = _features(examples, "Impute")
+        x = one_array(examples, "Impute")
         return _moments(x, np.zeros(x.shape[1:]), squares=False)
 
     def fit(self, summary: Summary) -> Fill:
@@ -267,7 +267,16 @@ def _moments(x: Array, shift: NDArray[np.float64], *, squares: bool) -> dict[str
     return {name: array.reshape(x.shape[1:]) for name, array in result.items()}
 
 
-def _features(examples: Examples, who: str) -> Array:
+def one_array(examples: Examples, who: str) -> Array:
+    """Return the features, where they are one array.
+
+    Args:
+        examples: The rows.
+        who: What works on one array only, for the message.
+
+    Raises:
+        ConfigurationError: If they are a dict or tuple of arrays.
+    """
     if not isinstance(examples.x, np.ndarray):
         raise ConfigurationError(
             f"{who} works on features that are one array; x is a {type(examples.x).__name__} of arrays. "

@@ -70,7 +70,7 @@ class LocalEngine(Staging):
         super().__init__()
         self._plan, self._sites, self._learner = plan, sites, learner
         self._seeds, self._server = seeds, server
-        self._parties = Parties.of(plan, sites)
+        self._parties = Parties.of(plan, sites, seeds)
 
     def answer(self, ask: Ask) -> Answer:
         """Let the clients do what is asked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -11,14 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.client import Site
+from hansa import client
 from hansa.engine.crew import Part
 from hansa.errors import ConfigurationError, UpdateError
 from hansa.evaluate.tally import Tally
 from hansa.plan import Plan
+from hansa.rng import Seeds
 from hansa.secure_sum.interface import Keys, Party, Planned, Refused, Run, SecureSum, Shape
 from hansa.secure_sum.roster import Member, Roster
-from hansa.types import Answer, Ask, Delta, Metrics, Reply, Total
+from hansa.types import Answer, Ask, Delta, Reply, Total
 
 
 class Parties:
@@ -33,17 +35,27 @@ class Parties:
         sums: Mapping[str, Planned | None],
         keys: Callable[[str], Keys | None],
         tally: Tally | None = None,
+        why_not: Callable[[Ask], str] = lambda _: "",
     ) -> None:
-        """Take the secure sums by the phase that brings vectors, how to get a client's keys, the tally."""
-        self._sums, self._keys, self._tally = sums, keys, tally
+        """Take the secure sums of a run.
+
+        Args:
+            sums: By the phase that brings vectors.
+            keys: Returns a client's keys.
+            tally: Of the metrics.
+            why_not: Returns why a client must not answer an Ask for vectors (`hansa.client.why_not`).
+        """
+        self._sums, self._keys, self._tally, self._why_not = sums, keys, tally, why_not
+        self._looked: tuple[Ask | None, str] = None, ""
         self._parties: dict[tuple[str, str], Party] = {}
-        self._trained: dict[str, tuple[int, Metrics]] = {}  # of this round, until it is told
+        self._trained: dict[str, Reply] = {}  # of this round, until it is told
 
     @classmethod
-    def of(cls, plan: Plan, sites: Mapping[str, Site]) -> Parties:
+    def of(cls, plan: Plan, sites: Mapping[str, client.Site], seeds: Seeds) -> Parties:
         """Return the parties of a run."""
         sums = {"train": plan.sums, "tell": plan.telling}
-        return cls(sums, lambda name: sites[name].keys, plan.tally)
+        look = functools.partial(client.why_not, plan, seeds=seeds)
+        return cls(sums, lambda name: sites[name].keys, plan.tally, look)
 
     def send(self, name: str, reply: Reply, ask: Ask) -> Reply:
         """Return a client's reply with what it sends in place of its vector, or why it does not.
@@ -51,19 +63,24 @@ class Parties:
         What else is in the reply is not sent: neither number of rows nor metrics.
         """
         if reply.delta is None:
-            return replace(reply, examples=0, metrics={})
+            return Reply(refusal=reply.refusal)
+        if self._looked[0] is not ask:  # all clients of a simulation look at one Ask: once will do
+            self._looked = ask, self._why_not(ask)
+        if self._looked[1]:
+            return Reply(refusal=self._looked[1])
         try:
             message = self._party(name, ask).send(reply.delta.vector, ask.each.get(name), ask.place)
-        except (Refused, UpdateError) as error:
+        except Refused as error:
             return Reply(refusal=str(error))
-        return Reply(message=message, clipped=reply.clipped)
+        except UpdateError:  # whose text may have a value of the vector
+            return Reply(refusal="its vector does not fit the sum")
+        return Reply(message=message)
 
     def sent(self, part: Part, ask: Ask) -> Part:
         """Return part of a cohort with what its clients send through a secure sum, where there is one."""
         if ask.place is None:
             return part
-        for name, reply in part.replies.items():
-            self._trained[name] = reply.examples, reply.metrics.get("training", {})
+        self._trained.update(part.replies)
         replies = {name: self.send(name, reply, ask) for name, reply in part.replies.items()}
         return replace(part, replies=replies)
 
@@ -77,10 +94,12 @@ class Parties:
         """
         if self._tally is None:
             raise ConfigurationError("metrics are told in the clear in this run.")
-        told = {"training": self._trained.pop(name, (0, {}))}
+        trained = self._trained.pop(name, Reply())
+        told = {"training": (trained.examples, trained.metrics.get("training", {}))}
         if measured is not None:
             told["validation"] = measured.examples, measured.metrics["validation"]
-        return self.send(name, Reply(delta=Delta(vector=self._tally.encode(told), weight=1.0)), ask)
+        vector = self._tally.encode(told, clipped=trained.clipped)
+        return self.send(name, Reply(delta=Delta(vector=vector, weight=1.0)), ask)
 
     def reply(self, name: str, ask: Ask) -> Reply:
         """Return a client's answer in a phase of the secure sum."""
@@ -92,7 +111,7 @@ class Parties:
     def _party(self, name: str, ask: Ask) -> Party:
         of = ask.place.purpose, name
         if of not in self._parties:
-            keys, planned = self._keys(name), self._sums[of[0]]
+            keys, planned = self._keys(name), self._sums.get(of[0])
             if keys is None or planned is None:
                 raise ConfigurationError(f"client {name!r} has no keys, which the secure sum needs.")
             self._parties[of] = planned.party(name, keys, {})
@@ -154,7 +173,7 @@ def sum_vectors(
     planned = secure_sum.plan(shape, run)
     parties = Parties({"train": planned}, keys.__getitem__)
     ask = Ask(phase="train", clients=names)
-    steps = planned.collect(ask, number=0, weights=np.zeros(0, np.float32))
+    steps = planned.collect(ask, number=0)
     ask = next(steps)
     while True:
         replies: dict[str, Reply] = {}

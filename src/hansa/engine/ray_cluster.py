@@ -132,7 +132,7 @@ class RayEngine(Staging):
         """
         super().__init__()
         self._plan, self._learner, self._server = plan, learner, server
-        self._parties = Parties.of(plan, sites)
+        self._parties = Parties.of(plan, sites, seeds)
         self._rows = {name: len(site.data.train) for name, site in sites.items()}
         self._validating = {
             n for n, s in sites.items() if s.data.validation is not None and len(s.data.validation)

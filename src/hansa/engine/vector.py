@@ -106,7 +106,7 @@ class VectorEngine(Staging):
         """
         super().__init__()
         self._plan, self._learner, self._server = plan, learner, server
-        self._parties = Parties.of(plan, sites)
+        self._parties = Parties.of(plan, sites, seeds)
         state = first_state(plan)
         start = Start(round=0, weights=state.weights, extra=plan.algorithm.broadcast(state))
         sample = client.begin(plan, next(iter(sites.values())), start=start, memory={}, seeds=seeds)

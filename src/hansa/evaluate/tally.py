@@ -1,7 +1,11 @@
 """Averages of metrics through a secure sum: one client's numbers are not seen.
 
 A client's metrics become integers: for each metric the number of rows it was measured on, and that number
-times the metric, in steps of 2^-20, cut into digits of 16 bits. Digits add up, whatever the sum is made of.
+times the metric, in steps of 2^-20, cut into digits of 16 bits. Digits add up, whatever is summed.
+
+Leaks:
+    With the sums of the digits, the sum of the numbers and how many carries there were between digits, which is
+    a few bits about all of the clients together.
 """
 
 from __future__ import annotations
@@ -40,7 +44,7 @@ class Tally:
         >>> one = tally.encode({"training": (10, {"loss": 0.5}), "validation": (0, {})})
         >>> other = tally.encode({"training": (30, {"loss": 0.25}), "validation": (0, {})})
         >>> tally.decode(one + other)
-        {'training': {'loss': 0.3125}, 'validation': {}}
+        ({'training': {'loss': 0.3125}, 'validation': {}}, 0)
     """
 
     names: tuple[str, ...]
@@ -48,15 +52,16 @@ class Tally:
     @property
     def dimension(self) -> int:
         """Integers of a client."""
-        return 2 * _DIGITS * len(self.names) * len(OCCASIONS)
+        return 2 * _DIGITS * len(self.names) * len(OCCASIONS) + 1
 
     # client half
-    def encode(self, told: Mapping[str, tuple[int, Metrics]]) -> NDArray[np.int64]:
+    def encode(self, told: Mapping[str, tuple[int, Metrics]], *, clipped: bool = False) -> NDArray[np.int64]:
         """Return a client's integers, shape ``(dimension,)``, each at most `BOUND` in magnitude.
 
         Args:
             told: Number of rows and metrics, by occasion. A metric that is not finite, or that times its
                 rows is 2^43 or more, does not count, nor do its rows.
+            clipped: Whether its update was clipped.
         """
         numbers: list[int] = []
         for occasion in OCCASIONS:
@@ -65,25 +70,28 @@ class Tally:
                 value = metrics.get(name, math.nan) * rows
                 good = math.isfinite(value) and abs(value) * 2.0**_STEP < _LARGEST
                 numbers += [rows, round(value * 2.0**_STEP)] if good else [0, 0]
-        return np.array([digit for number in numbers for digit in _digits(number)], np.int64)
+        digits = [digit for number in numbers for digit in _digits(number)]
+        return np.array([*digits, int(clipped)], np.int64)
 
     # server half
-    def decode(self, total: NDArray[Any]) -> dict[str, dict[str, float]]:
-        """Return the mean of each metric by occasion; those that nobody measured are left out.
+    def decode(self, total: NDArray[Any]) -> tuple[dict[str, dict[str, float]], int]:
+        """Return the mean of each metric by occasion, and how many updates were clipped.
+
+        Metrics that nobody measured are left out.
 
         Raises:
             UpdateError: If the sum cannot be one of such integers.
         """
         if total.shape != (self.dimension,):
             raise UpdateError(f"a sum of metrics has the shape {total.shape}; expected {(self.dimension,)}.")
-        numbers = iter(_joined(total.reshape(-1, _DIGITS)))
+        numbers = iter(_joined(total[:-1].reshape(-1, _DIGITS)))
         means: dict[str, dict[str, float]] = {}
         for occasion in OCCASIONS:
             pairs = {name: (next(numbers), next(numbers)) for name in self.names}
             if any(rows < 0 for rows, _ in pairs.values()):
                 raise UpdateError("a sum of metrics has fewer than 0 rows: a client sent something else.")
             means[occasion] = {n: value / rows / 2.0**_STEP for n, (rows, value) in pairs.items() if rows}
-        return means
+        return means, int(total[-1])
 
 
 def _digits(number: int) -> list[int]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.secure_sum.roster import Place, Roster
-from hansa.types import Answer, Ask, FloatVector
+from hansa.types import Answer, Ask
 
 if TYPE_CHECKING:
     from hansa.crypto.envelope import ExchangeKey
@@ -30,6 +30,10 @@ class SecureSum(abc.ABC):
 
     sends_update: ClassVar[bool] = False
     """Whether what a client sends is its update, so that an engine may add updates where they arise."""
+
+    def anywhere(self) -> SecureSum:
+        """Return the same for any number of clients: without what was said for the number of one cohort."""
+        return self
 
     @abc.abstractmethod
     def plan(self, shape: Shape, run: Run | None = None) -> Planned:
@@ -85,7 +89,7 @@ class Planned(abc.ABC):
         """Return in words what is hidden from whom, and while what holds."""
 
     @abc.abstractmethod
-    def collect(self, ask: Ask, *, number: int, weights: FloatVector) -> Phases:
+    def collect(self, ask: Ask, *, number: int) -> Phases:
         """Let clients answer an Ask with a vector each, and add these up: a part of the round's generator.
 
         Asks of a secure sum have a `Place`, and for each client what it is sent, in ``each``; its answer is
@@ -94,7 +98,6 @@ class Planned(abc.ABC):
         Args:
             ask: What is asked: to train, or to tell metrics.
             number: Number of the round.
-            weights: The global weights to which the round's messages are bound.
 
         Returns:
             The answer to the Ask: with the total, without the replies of clients whose vectors are

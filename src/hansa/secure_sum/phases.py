@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
+from hansa.crypto.encoding import digest
 from hansa.errors import ConfigurationError
 from hansa.secure_sum.interface import Run
 from hansa.secure_sum.roster import Place
-from hansa.tree import vector_hash
-from hansa.types import Answer, Ask, FloatVector, Total
+from hansa.types import Answer, Ask, FloatVector, Start, Total
 
 T = TypeVar("T")
 
@@ -28,12 +29,12 @@ def pinned(run: Run | None) -> Run:
     return run
 
 
-def place_of(run: Run, ask: Ask, number: int, weights: FloatVector) -> Place:
+def place_of(run: Run, ask: Ask, number: int) -> Place:
     """Return where the messages of a sum belong."""
     return Place(
         configuration=run.configuration,
         roster=run.roster.hash,
-        model=bytes.fromhex(vector_hash(weights)),
+        payload=payload_hash(ask.payload),
         round=number,
         attempt=0,
         cohort=ask.clients,
@@ -41,9 +42,30 @@ def place_of(run: Run, ask: Ask, number: int, weights: FloatVector) -> Place:
     )
 
 
+def payload_hash(payload: Start | FloatVector | None) -> bytes:
+    """Return the hash of all that an Ask for vectors gives to a client, 32 bytes.
+
+    Server and clients work it out, each from what it has: vectors that were computed from unlike payloads
+    must not meet in one sum, since a server that chose these could leave only one of them unlike zero.
+    """
+    if payload is None:
+        return digest("payload.none")
+    if isinstance(payload, Start):
+        arrays = {"": payload.weights, **payload.extra}
+        parts = [part for name in sorted(arrays) for part in (name, *_array_parts(arrays[name]))]
+        rate = "" if payload.learning_rate is None else float(payload.learning_rate).hex()
+        return digest("payload.start", payload.round, rate, payload.seed, *parts)
+    return digest("payload.weights", *_array_parts(payload))
+
+
+def _array_parts(array: Any) -> tuple[str, str, bytes]:
+    plain = np.ascontiguousarray(array)
+    return plain.dtype.str, repr(plain.shape), hashlib.sha256(plain.data).digest()
+
+
 def said(answer: Answer, kind: type[T]) -> dict[str, T]:
     """Return the messages of this kind that came, by client."""
-    return {name: reply.message for name, reply in answer.replies.items() if isinstance(reply.message, kind)}
+    return {name: reply.message for name, reply in answer.replies.items() if type(reply.message) is kind}
 
 
 def summed(
@@ -63,7 +85,7 @@ def summed(
         total: Sum of the survivors' vectors, int64.
         survivors: Whose vectors are in it.
         dropped: Reason by client, for the others.
-        wrong: Clients whose answers were wrong and were corrected.
+        wrong: Clients whose answers were wrong and were corrected; the fault may be a dealer's.
     """
     later = tuple(later)
     timings = dict(trained.timings_s)
@@ -77,7 +99,7 @@ def summed(
         replies=kept,
         total=Total(vector=np.asarray(total, np.float64), weight=float(len(survivors)), count=len(survivors)),
         dropped={**dropped, **trained.dropped},
-        corrected=dict.fromkeys(wrong, "its shares were wrong, and were corrected"),
+        corrected=dict.fromkeys(wrong, "shares that it gave, or was dealt, were wrong, and were corrected"),
         bytes_down=trained.bytes_down + sum(answer.bytes_down for answer in later),
         bytes_up=trained.bytes_up + sum(answer.bytes_up for answer in later),
         timings_s=timings,

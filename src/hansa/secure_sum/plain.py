@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hansa.secure_sum.interface import Phases, Planned, Run, SecureSum, Shape
-from hansa.types import Ask, FloatVector
+from hansa.types import Ask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,6 @@ class Plain(SecureSum, Planned):
         return "The server sees every client's update."
 
     # server half
-    def collect(self, ask: Ask, *, number: int, weights: FloatVector) -> Phases:  # noqa: ARG002 - not bound
+    def collect(self, ask: Ask, *, number: int) -> Phases:  # noqa: ARG002 - not bound
         """Ask; an engine adds updates up (`hansa.secure_sum.tree`), or keeps them."""
         return (yield ask)

@@ -11,8 +11,16 @@ from hansa.crypto.encoding import digest
 from hansa.errors import ConfigurationError
 
 KEY = 32
+LONGEST_NAME = 1000
+"""Bytes of a name: all that is signed has names in it."""
 MOST_HOLDERS = 128
 """Share holders; in larger cohorts they are a committee."""
+
+_PRIME = 2**255 - 19
+_EIGHTH = bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800")
+_OTHER = bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157")
+_SMALL = {0, 1, _PRIME - 1, int.from_bytes(_EIGHTH, "little"), int.from_bytes(_OTHER, "little")}
+"""Points of X25519 of small order, modulo the prime: an exchange with one fails (RFC 7748, section 6.1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +43,7 @@ class Roster:
     """The members of a run. It does not change: a changed one is another run.
 
     Raises:
-        ConfigurationError: If there is none, or two share a name or a key, or a key has another length.
+        ConfigurationError: If there is none, or two share a name or a key, or a name or key is none.
     """
 
     members: tuple[Member, ...]
@@ -43,15 +51,14 @@ class Roster:
     def __post_init__(self) -> None:
         if not self.members:
             raise ConfigurationError("a roster needs members.")
+        for member in self.members:
+            _check(member)
         for what in ("name", "exchange", "signing"):
             values = [getattr(member, what) for member in self.members]
             if len(set(values)) != len(values):
                 twice = next(value for value in values if values.count(value) > 1)
                 told = repr(twice) if what == "name" else f"{what} key"
                 raise ConfigurationError(f"two members of the roster share the {told}; each needs its own.")
-        for member in self.members:
-            if len(member.exchange) != KEY or len(member.signing) != KEY:
-                raise ConfigurationError(f"a public key of {member.name!r} does not have {KEY} bytes.")
 
     @functools.cached_property
     def hash(self) -> bytes:
@@ -77,7 +84,7 @@ class Place:
     Attributes:
         configuration: Hash of the run's configuration, 32 bytes.
         roster: Hash of the roster, 32 bytes.
-        model: Hash of the global weights that the round began with.
+        payload: Hash of all that clients were given to compute their vectors from, 32 bytes (`payload_hash`).
         round: Number of the round.
         attempt: Number of the attempt at it, from 0.
         purpose: The phase in which vectors are sent: ``"train"`` for updates, ``"tell"`` for metrics.
@@ -86,7 +93,7 @@ class Place:
 
     configuration: bytes
     roster: bytes
-    model: bytes
+    payload: bytes
     round: int
     attempt: int
     cohort: tuple[str, ...]
@@ -97,7 +104,7 @@ class Place:
         """What is encoded."""
         cohort = digest("cohort", *self.cohort)
         return (
-            *(self.configuration, self.roster, self.purpose, self.model),
+            *(self.configuration, self.roster, self.purpose, self.payload),
             *(self.round, self.attempt, cohort),
         )
 
@@ -106,7 +113,7 @@ class Place:
         """Who holds shares: the cohort, or a committee of it drawn by hash; in order of the cohort."""
         if len(self.cohort) <= MOST_HOLDERS:
             return self.cohort
-        # Neither model nor attempt is in it: a server could try many until it likes the committee.
+        # Neither payload nor attempt is in it: a server could try many until it likes the committee.
         run = self.configuration, self.roster, self.round
         chosen = set(sorted(self.cohort, key=lambda name: digest("committee", *run, name))[:MOST_HOLDERS])
         return tuple(name for name in self.cohort if name in chosen)
@@ -114,3 +121,21 @@ class Place:
     def points(self, names: Sequence[str]) -> list[int]:
         """Return the holders' places on the polynomials, from 1."""
         return [self.holders.index(name) + 1 for name in names]
+
+
+def _check(member: Member) -> None:
+    """Raise `ConfigurationError` unless others can work with a member's name and keys."""
+    if type(member.name) is not str or not 0 < len(member.name.encode(errors="replace")) <= LONGEST_NAME:
+        raise ConfigurationError(f"names of members are text of 1 to {LONGEST_NAME} bytes.")
+    try:
+        member.name.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"the name {member.name!r} cannot be written as UTF-8.") from None
+    for key in (member.exchange, member.signing):
+        if type(key) is not bytes or len(key) != KEY:
+            raise ConfigurationError(f"a public key of {member.name!r} does not have {KEY} bytes.")
+    if int.from_bytes(member.exchange, "little") % 2**255 % _PRIME in _SMALL:
+        raise ConfigurationError(
+            f"the exchange public key of {member.name!r} cannot be used: it is a point of small order, with "
+            "which nobody can agree on a secret."
+        )

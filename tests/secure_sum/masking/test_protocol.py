@@ -173,7 +173,7 @@ def drive(sums, keys, vectors, gone=()):
     """A tiny engine: asks each client in turn; those gone never answer from the phase they leave in."""
     names = tuple(vectors)
     parties = {name: sums.party(name, keys[name], {}) for name in names}
-    steps = sums.collect(Ask(phase="train", clients=names), number=0, weights=np.zeros(3, np.float32))
+    steps = sums.collect(Ask(phase="train", clients=names), number=0)
     ask, left, seen = next(steps), set(names), []
     while True:
         seen.append(ask.phase)
@@ -243,7 +243,7 @@ def test_the_declaration():
         Masking().plan(Shape(dimension=4, members=4, bound=None))
     alone = Masking().plan(Shape(dimension=4, members=4, bound=100))
     with pytest.raises(ConfigurationError, match="needs a roster"):
-        next(alone.collect(Ask(phase="train", clients=("a",)), number=0, weights=np.zeros(3, np.float32)))
+        next(alone.collect(Ask(phase="train", clients=("a",)), number=0))
 
 
 # ---------------------------------------------------------------------- what a client refuses of itself

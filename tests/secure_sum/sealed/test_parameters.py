@@ -127,5 +127,5 @@ def test_what_holds_is_said():
     assert "any 3 open the sum" in told
     assert "at most 1 of them are corrupt" in told
     assert "at least 3 clients" in told
-    assert "1 holder may drop out" in told
-    assert "no holders may drop out" in choose(dimension=13, members=3, bound=8).explain()
+    assert "1 client may drop out" in told
+    assert "no clients may drop out" in choose(dimension=13, members=3, bound=8).explain()

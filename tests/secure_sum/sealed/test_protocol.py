@@ -63,7 +63,7 @@ class Run:
         return Place(
             configuration=CONFIGURATION,
             roster=self.roster.hash,
-            model=b"m" * 32,
+            payload=b"m" * 32,
             round=round_,
             attempt=attempt,
             cohort=names or self.place.cohort,
@@ -456,7 +456,13 @@ def test_false_locks_do_not_count():
 
 def test_committees_are_drawn_by_hash_and_differ_from_round_to_round():
     names = tuple(f"c{i}" for i in range(300))
-    base = {"configuration": CONFIGURATION, "roster": b"r" * 32, "model": b"m", "attempt": 0, "cohort": names}
+    base = {
+        "configuration": CONFIGURATION,
+        "roster": b"r" * 32,
+        "payload": b"m",
+        "attempt": 0,
+        "cohort": names,
+    }
     first, second = Place(round=0, **base).holders, Place(round=1, **base).holders
     assert len(first) == len(second) == 128
     assert first != second

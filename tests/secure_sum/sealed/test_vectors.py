@@ -41,7 +41,7 @@ def computed():
         tuple(Member(name=n, exchange=exchange[n].public, signing=signing[n].public) for n in NAMES)
     )
     place = Place(
-        configuration=b"c" * 32, roster=roster.hash, model=b"m" * 32, round=7, attempt=0, cohort=NAMES
+        configuration=b"c" * 32, roster=roster.hash, payload=b"m" * 32, round=7, attempt=0, cohort=NAMES
     )
     out = {"roster": roster.hash.hex(), "public_element": short(public_element(0, *place.parts))}
     for kind, bound in (("whole", 2**40), ("packed", 1000)):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hansa.errors import ConfigurationError, MissingExtraError
 from hansa.secure_sum.interface import Keys, Phases, Planned, Run, SecureSum, Shape
 from hansa.secure_sum.phases import pinned, place_of, said, summed
-from hansa.types import Ask, FloatVector
+from hansa.types import Ask
 
 if TYPE_CHECKING:
     from hansa.secure_sum.masking.parameters import Parameters
@@ -34,8 +34,8 @@ class Masking(SecureSum):
         by outsiders.
 
     Leaks:
-        To the server: the sum of the updates and weights, who took part and who dropped out, and what clients
-        tell in the clear (data cards and metrics). To clients: who took part. A client that sends a false
+        To the server: sums of updates, of their weights and of metrics, who took part and who dropped out, and
+        data cards. To clients: who took part. A client that sends a false
         vector or false shares can spoil the sum, or make the round void; it learns nothing by it.
 
     Attributes:
@@ -52,6 +52,10 @@ class Masking(SecureSum):
     corrupt: float = 0.1
     dropouts: float = 0.1
     may_be_few: bool = False
+
+    def anywhere(self) -> Masking:
+        """Return the same with graph and threshold left to the number of clients."""
+        return dataclasses.replace(self, neighbours=None, threshold=None)
 
     def plan(self, shape: Shape, run: Run | None = None) -> MaskingSum:
         """Return the sum with its parameters."""
@@ -108,13 +112,13 @@ class MaskingSum(Planned):
         party.join(run.roster, run.configuration, self.parameters)
         return party
 
-    def collect(self, ask: Ask, *, number: int, weights: FloatVector) -> Phases:
+    def collect(self, ask: Ask, *, number: int) -> Phases:
         """Let clients agree on masks, answer with masked vectors, and unmask the sum."""
         from hansa.secure_sum.masking.coordinator import Coordinator
         from hansa.secure_sum.masking.messages import Advert, Deal, Lock, MaskedVector, Unmasking
 
         run = pinned(self.run)
-        place = place_of(run, ask, number, weights)
+        place = place_of(run, ask, number)
         server = Coordinator(run.roster, self.parameters, place)
 
         advertised = yield Ask(phase="advertise", clients=ask.clients, place=place)

@@ -17,6 +17,7 @@ Leaks:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -203,7 +204,8 @@ class Party(interface.Party):
         near = shared.graph.near(self._name, dealers)
         masks = [Mask(shared.seed), *self._pair_masks(held.key, shared, near, place)]
         # Written down before anything leaves: neither two vectors at one place, nor one vector at two.
-        self._once(f"masked {place.purpose} {place.round} vector {vector_hash(words).hex()}", root)
+        salt = self._memory.setdefault("salt", os.urandom(32))  # small vectors could be guessed
+        self._once(f"masked {place.round} vector {digest('vector', salt, vector_hash(words)).hex()}", root)
         self._once(f"masked {place.purpose} {place.round} {place.attempt}", root)
         add_masks(words, masks)
         hashed = vector_hash(words)

@@ -134,7 +134,7 @@ _FIELDS: dict[type, dict[str, Any]] = {  # (x,) is a tuple of any number of x
     Locks: {"signatures": {str: bytes}},
     Opening: {"share": np.ndarray, "signature": bytes},
     Place: {
-        **{"configuration": bytes, "roster": bytes, "model": bytes, "round": int, "attempt": int},
+        **{"configuration": bytes, "roster": bytes, "payload": bytes, "round": int, "attempt": int},
         **{"cohort": (str,), "purpose": str},
     },
 }

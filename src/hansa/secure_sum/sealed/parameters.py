@@ -8,8 +8,11 @@ Source:
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from hansa.crypto.arithmetic import P
@@ -18,6 +21,8 @@ from hansa.crypto.sampling import ETA
 from hansa.errors import ConfigurationError
 from hansa.secure_sum.roster import MOST_HOLDERS
 
+ERROR_BITS = 40
+"""A committee has too many corrupt holders with a chance of 2^-40 at most."""
 HONEST = 2
 """Clients in a sum that are assumed not to collude: one alone could not be told from its sum."""
 
@@ -67,10 +72,28 @@ class Parameters:
         """Holders that may be corrupt (c_max), with secrecy and with only one sum opened for each round."""
         return min(self.holders - self.threshold, 2 * self.threshold - self.holders - 1)
 
+    @functools.cached_property
+    def corrupt_members(self) -> int:
+        """Clients of the cohort that may be corrupt, so that at most `corrupt` of the holders are.
+
+        As many where all clients hold shares. A committee is drawn by hash: so many clients may be corrupt
+        that it has more than `corrupt` of them with a chance of at most 2^-40.
+        """
+        if self.holders == self.members:
+            return self.corrupt
+        low, high = self.corrupt, self.members  # the first holds, the second does not
+        while high - low > 1:
+            middle = (low + high) // 2
+            if _chance_above(self.corrupt, self.members, middle, self.holders) <= Fraction(1, 2**ERROR_BITS):
+                low = middle
+            else:
+                high = middle
+        return low
+
     @property
     def survivors(self) -> int:
         """Fewest clients in a sum that is opened (u_min); a sum of one that is meant has one."""
-        return min(max(self.threshold, self.corrupt + HONEST), self.members)
+        return min(max(self.threshold, self.corrupt_members + HONEST), self.members)
 
     @property
     def coefficient_bound(self) -> int:
@@ -88,6 +111,7 @@ class Parameters:
             "holders": self.holders,
             "threshold": self.threshold,
             "corrupt": self.corrupt,
+            "corrupt_members": self.corrupt_members,
             "survivors": self.survivors,
             "packed": self.packed,
             "scale": self.scale,
@@ -98,12 +122,18 @@ class Parameters:
 
     def explain(self) -> str:
         """Return in words what holds for whom."""
-        spare = self.holders - max(self.threshold, min(self.survivors, self.holders))
+        spare = min(self.members - self.survivors, self.holders - self.threshold)
+        committee = (
+            ""
+            if self.holders == self.members
+            else f"The holders are drawn by hash in each round: with at most {self.corrupt_members} of "
+            f"{self.members} clients corrupt, that holds but for a chance of 2^-{ERROR_BITS} a round. "
+        )
         return (
             f"Of {self.holders} share holders any {self.threshold} open the sum, and {self.threshold - 1} "
             f"learn nothing. It stays secret and unique while at most {self.corrupt} of them are corrupt and "
-            f"at least {HONEST} clients of the sum are honest. A sum has at least {self.survivors} clients; "
-            f"{spare or 'no'} holder{'' if spare == 1 else 's'} may drop out."
+            f"at least {HONEST} clients of the sum are honest. {committee}A sum has at least "
+            f"{self.survivors} clients; {spare or 'no'} client{'' if spare == 1 else 's'} may drop out."
         )
 
 
@@ -154,6 +184,12 @@ def choose(
     raise ConfigurationError(_refusal(fits[-1]))
 
 
+def _chance_above(most: int, members: int, corrupt: int, drawn: int) -> Fraction:
+    """Return the chance that more than ``most`` of those drawn are corrupt (hypergeometric), exactly."""
+    few = sum(math.comb(corrupt, i) * math.comb(members - corrupt, drawn - i) for i in range(most + 1))
+    return 1 - Fraction(few, math.comb(members, drawn))
+
+
 def security_bits(modulus_bits: int, degree: int, attack: str = "classical") -> int:
     """Return the security level in the tables of a modulus of so many bits: 256, 192, 128, or 0 below."""
     rows = _MOST_BITS[attack][degree]
@@ -192,15 +228,17 @@ def _is_unique(found: Parameters) -> bool:
 
 
 def _refusal(found: Parameters) -> str:
-    most = max((P // found.scale - 1) // (2 * found.members), 0)
+    most = found.bound
+    while most and not (_room(fits := dataclasses.replace(found, bound=most)) and _is_unique(fits)):
+        most //= 2
+    way_out = f"Values up to {most} fit" if most else "None fit"
+    way_out += ": quantise to fewer steps (bound times the largest weight), or have a smaller cohort."
     if not _room(found):
         return (
             f"a sealed sum of {found.members} vectors with values up to {found.bound} does not fit: "
-            f"{found.members} · {found.bound} · {found.scale} is more than p/2 = 2^63. Values up to {most} "
-            "fit; quantise to fewer bits."
+            f"{found.members} · {found.bound} · {found.scale} is more than p/2 = 2^63. {way_out}"
         )
     return (
         f"with {found.members} clients, {found.dimension} values and a bound of {found.bound} more than one "
-        "sum could be opened from the same seals (uniqueness rule). Quantise to fewer bits, or have fewer "
-        "clients in a cohort."
+        f"sum could be opened from the same seals (uniqueness rule). {way_out}"
     )

@@ -16,6 +16,7 @@ Leaks:
 
 from __future__ import annotations
 
+import os
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -144,7 +145,8 @@ class Party(interface.Party):
         root = envelopes_root(map(envelope_hash, envelopes))
         hashed = seal_hash(sealed)
         # Written down before anything leaves: neither two vectors at one place, nor one vector at two.
-        content = digest("vector", np.ascontiguousarray(vector, "<i8").tobytes())
+        salt = self._memory.setdefault("salt", os.urandom(32))  # small vectors could be guessed
+        content = digest("vector", salt, np.ascontiguousarray(vector, "<i8").tobytes())
         self._once(f"sealed {place.round} vector {content.hex()}", hashed)  # whatever the purpose
         self._once(done, hashed)
         signature = self._signing.sign("seal", *place.parts, self._name, hashed, root)
@@ -227,8 +229,8 @@ class Party(interface.Party):
     def _checked(self, place: Place) -> Place:
         """Return a place that this party may take part in, made anew."""
         place = _understood(place, Place)
-        if not (0 <= place.round < 2**63 and 0 <= place.attempt < 2**63 and len(place.model) == 32):
-            raise Refused("round, attempt or hash of the model are none")
+        if not (0 <= place.round < 2**63 and 0 <= place.attempt < 2**63 and len(place.payload) == 32):
+            raise Refused("round, attempt or hash of the payload are none")
         if not (place.purpose.isascii() and place.purpose.isidentifier() and len(place.purpose) <= 32):
             raise Refused("the purpose is none")
         if place.configuration != self._configuration or place.roster != self._roster.hash:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hansa.errors import ConfigurationError, MissingExtraError
 from hansa.secure_sum.interface import Keys, Phases, Planned, Run, SecureSum, Shape
 from hansa.secure_sum.phases import pinned, place_of, said, summed
-from hansa.types import Ask, FloatVector
+from hansa.types import Ask
 
 if TYPE_CHECKING:
     from hansa.secure_sum.sealed.parameters import Parameters
@@ -42,6 +42,10 @@ class Sealed(SecureSum):
 
     threshold: int | None = None
     may_be_few: bool = False
+
+    def anywhere(self) -> Sealed:
+        """Return the same with the threshold left to the number of clients."""
+        return dataclasses.replace(self, threshold=None)
 
     def plan(self, shape: Shape, run: Run | None = None) -> SealedSum:
         """Return the sum with its parameters."""
@@ -94,13 +98,13 @@ class SealedSum(Planned):
         party.join(run.roster, run.configuration, self.parameters)
         return party
 
-    def collect(self, ask: Ask, *, number: int, weights: FloatVector) -> Phases:
+    def collect(self, ask: Ask, *, number: int) -> Phases:
         """Let clients answer with seals, and open the sum."""
         from hansa.secure_sum.sealed.coordinator import Coordinator
         from hansa.secure_sum.sealed.messages import Complaints, Lock, Opening, SealedVector
 
         run = pinned(self.run)
-        place = place_of(run, ask, number, weights)
+        place = place_of(run, ask, number)
         server = Coordinator(run.roster, self.parameters, place)
 
         trained = yield dataclasses.replace(ask, place=place, reduce="keep")

@@ -96,7 +96,7 @@ def _run(
     planned = secure_sum.plan(shape, run)
     parties = Parties({"train": planned}, keys.__getitem__)
     first = Ask(phase="train", clients=names, reduce="sum")
-    steps = planned.collect(first, number=0, weights=np.zeros(2, np.float32))
+    steps = planned.collect(first, number=0)
     phases: list[str] = []
     ask = next(steps)
     while True:
