@@ -4,8 +4,8 @@ A client's metrics become integers: for each metric the number of rows it was me
 times the metric, in steps of 2^-20, cut into digits of 16 bits. Digits add up, whatever is summed.
 
 Leaks:
-    With the sums of the digits, the sum of the numbers and how many carries there were between digits, which is
-    a few bits about all of the clients together.
+    With the sums of the digits, the sum of the numbers and how many carries there were between digits, which
+    is a few bits about all of the clients together.
 """
 
 from __future__ import annotations
