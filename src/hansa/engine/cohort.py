@@ -87,5 +87,5 @@ class Cohort:
             dropped={name: self._dropped[name] for name in ask.clients if name in self._dropped},
             bytes_down=bytes_down,
             bytes_up=bytes_up,
-            timings_s={phase: seconds * share for phase, seconds in self._spent_s.items() if seconds},
+            timings_s={phase: seconds * share for phase, seconds in self._spent_s.items()},
         )

@@ -34,9 +34,9 @@ class Masking(SecureSum):
         by outsiders.
 
     Leaks:
-        To the server: sums of updates, of their weights and of metrics, who took part and who dropped out, and
-        data cards. To clients: who took part. A client that sends a false
-        vector or false shares can spoil the sum, or make the round void; it learns nothing by it.
+        To the server: sums of updates, of their weights and of metrics, who took part and who dropped out,
+        and data cards. To clients: who took part. A client that sends a false vector or false shares can
+        spoil the sum, or make the round void; it learns nothing by it.
 
     Attributes:
         neighbours: With how many others a client masks; None takes all others up to 64 clients, and the
