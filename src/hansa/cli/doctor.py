@@ -29,6 +29,7 @@ EXTRAS = {
     "torch": ("torch", "the PyTorch backend"),
     "parquet": ("pyarrow", "Parquet files"),
     "sklearn": ("sklearn", "scikit-learn's datasets and models"),
+    "secure": ("numba", "secure sums"),
 }
 
 
@@ -84,7 +85,7 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str, str]]:
         lines.append(("✓" if there else "–", title, f"{there}{chosen}" if there else hint))
     if not used["name"]:
         lines.append(("✗", "Backend", used["why"]))
-    for name in ("parquet", "sklearn"):
+    for name in ("parquet", "sklearn", "secure"):
         there = found["extras"][name]
         package, what = EXTRAS[name]
         lines.append(("✓" if there else "–", package, f"for {what}" + ("" if there else f": {_pip(name)}")))
