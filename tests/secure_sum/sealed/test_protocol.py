@@ -122,7 +122,9 @@ def test_every_dropout_pattern_of_five_at_every_phase(phase):
                     attempt(run, **{phase: gone})
 
 
-@pytest.mark.parametrize("count", [4, 20, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count", [4, 20, pytest.param(100, marks=pytest.mark.slow), pytest.param(140, marks=pytest.mark.slow)]
+)
 def test_sampled_dropouts_over_all_phases(count):
     rng = np.random.default_rng(count)
     for trial in range(6 if count < 100 else 2):
