@@ -28,6 +28,8 @@ from hansa.types import Array, DataCard, FloatVector, Memory
 PERSONAL = "personal"
 RESIDUAL = "residual"
 POSITION = "position"
+MOST_TOLD = 1000
+"""Clients that tell metrics through one secure sum, at most."""
 FEWEST_STEPS = 1 << 12
 """A clip of fewer steps is too coarse to take without being asked for."""
 VALIDATES = ("all", "cohort", "none")
@@ -309,6 +311,12 @@ def _check_sum(plan: Plan) -> None:
         raise ConfigurationError(
             "local_metrics tells what each client measures before and after its training, which a secure sum "
             "is there to hide. Leave it out, or use the plain sum."
+        )
+    everyone = plan.clients_validate == "all" and not plan.secure_sum.sends_update
+    if everyone and len(plan.clients) > MOST_TOLD:
+        raise ConfigurationError(
+            f"clients_validate='all' would add the metrics of {len(plan.clients)} clients up through a secure "
+            f"sum in every round; up to {MOST_TOLD} are. Use clients_validate='cohort'."
         )
     _ = plan.sums, plan.telling
 

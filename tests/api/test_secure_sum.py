@@ -241,6 +241,13 @@ def test_a_wrong_name_is_told_with_the_right_one():
         trained(5)
 
 
+def test_metrics_of_very_many_clients_are_not_summed_unasked():
+    made = federation(population([2] * 1001), secure_sum="sealed", cohort=4, quantise=QUANTISE)
+    with pytest.raises(ConfigurationError, match="clients_validate='cohort'"):
+        made.plan()
+    assert made.plan(clients_validate="cohort").telling.describe()["members"] == 4
+
+
 def test_two_clients_may_be_meant():
     made = trained(hansa.Sealed(may_be_few=True), clients=2)
     assert made.model_hash == trained(clients=2).model_hash
