@@ -315,8 +315,8 @@ def _check_sum(plan: Plan) -> None:
     everyone = plan.clients_validate == "all" and not plan.secure_sum.sends_update
     if everyone and len(plan.clients) > MOST_TOLD:
         raise ConfigurationError(
-            f"clients_validate='all' would add the metrics of {len(plan.clients)} clients up through a secure "
-            f"sum in every round; up to {MOST_TOLD} are. Use clients_validate='cohort'."
+            f"clients_validate='all' would add up the metrics of {len(plan.clients)} clients through a "
+            f"secure sum in every round; up to {MOST_TOLD} are. Use clients_validate='cohort'."
         )
     _ = plan.sums, plan.telling
 
