@@ -15,6 +15,7 @@ from hansa.crypto.secret import Secret
 from hansa.errors import ConfigurationError, UpdateError, VoidRoundError
 from hansa.secure_sum.interface import Refused
 from hansa.secure_sum.masking import shares
+from hansa.secure_sum.masking.coordinator import Coordinator
 from hansa.secure_sum.masking.graph import Graph
 from hansa.secure_sum.masking.masks import Mask, add_masks, pair_mask
 from hansa.secure_sum.masking.messages import (
@@ -29,6 +30,7 @@ from hansa.secure_sum.masking.messages import (
     vector_hash,
 )
 from hansa.secure_sum.masking.parameters import choose
+from junk import JUNK, variants
 from masking_run import MaskedRun, attempt
 
 
@@ -388,7 +390,7 @@ def test_malformed_deals_are_dropped(change, reason):
         ({"vector": np.zeros(4, np.uint32)}, "not of 5 words"),
         ({"vector": np.zeros((5, 1), np.uint32)}, "not of 5 words"),
         ({"vector": np.zeros(5, np.uint64)}, "not of uint32"),
-        ({"vector": [0] * 5}, "not of uint32"),
+        ({"vector": [0] * 5}, "malformed"),
         ({"vector": np.zeros(5, np.uint32)}, "not signed"),
         ({"signature": bytes(64)}, "not signed"),
     ],
@@ -689,3 +691,79 @@ def test_what_is_remembered_holds_no_secret():
         kept = b"".join(run.memories[int(name[1:])].values())
         assert held.key.private.reveal() not in kept
         assert held.shared.seed.reveal() not in kept
+
+
+# ---------------------------------------------------------------------- malformed messages
+
+
+def refused(party, phase, message, place):
+    with pytest.raises(Refused):
+        if phase == "train":
+            party.send(np.zeros(5, np.int64), message, place)
+        else:
+            party.answer(phase, message, place)
+
+
+def messages(run):
+    """What the server sends to the first client in each phase, as the phases go on."""
+    adverts = run.to_adverts()
+    yield "share", adverts, adverts.entries
+    deals = run.server.deals(run.shared(adverts))
+    yield "train", deals["c0"], deals["c0"].entries
+    survivors = run.server.survivors(run.masked(deals))
+    yield "lock", survivors, survivors.entries
+    yield "unmask", run.server.locks(run.locked(survivors)), ()
+
+
+def test_whatever_a_server_sends_a_client_refuses_it_and_goes_on():
+    run = MaskedRun(5)
+    party, bare = run.parties["c0"], run.at(0, 0)
+    for phase, good, entries in messages(run):
+        before = dict(run.memories[0])
+        for bad in (*variants(good), *JUNK):
+            refused(party, phase, bad, run.place)
+        for entry in entries[:1]:
+            for bad in variants(entry):
+                refused(party, phase, dataclasses.replace(good, entries=(bad, *entries[1:])), run.place)
+        for place in (*variants(bare), *JUNK):
+            told = vars(place) if type(place) is type(run.place) else {}
+            if [(type(v), v) for v in told.values()] == [(type(v), v) for v in vars(bare).values()]:
+                continue  # this is the place itself: a round or attempt of 0 is not junk
+            refused(party, phase, good, place)
+        assert run.memories[0] == before
+    assert np.array_equal(run.server.sum(run.unmasked(good)).total, run.sum_of(run.names))
+
+
+def test_whatever_a_client_sends_the_server_drops_it_with_a_reason():
+    run = MaskedRun(6)
+    adverts = run.advertised()
+    for bad in (*variants(adverts["c1"]), *JUNK):
+        server = Coordinator(run.roster, run.parameters, run.place)
+        server.adverts({**adverts, "c1": bad})
+        assert set(server.dropped) == {"c1"}
+        assert 0 < len(server.dropped["c1"]) < 200
+    shown = run.server.adverts(adverts)
+    deals = run.shared(shown)
+    for bad in (*variants(deals["c1"]), *JUNK):
+        server = Coordinator(run.roster, run.parameters, run.place)
+        server.adverts(adverts)
+        server.deals({**deals, "c1": bad})
+        assert set(server.dropped) == {"c1"}
+    given = run.server.deals(deals)
+    vectors = run.masked(given)
+    for bad in (*variants(vectors["c1"]), *JUNK):
+        server = Coordinator(run.roster, run.parameters, run.place)
+        server.adverts(adverts)
+        server.deals(deals)
+        server.survivors({**vectors, "c1": bad})
+        assert set(server.dropped) == {"c1"}
+    locks = run.locked(run.server.survivors(vectors))
+    left = run.server.left
+    for bad in (*variants(locks["c1"]), *JUNK):
+        run.server.left = left
+        assert "c1" not in run.server.locks({**locks, "c1": bad, "stranger": bad}).signatures
+    run.server.left = left
+    unmasked = run.unmasked(run.server.locks(locks))
+    for bad in (*variants(unmasked["c1"]), *JUNK):
+        result = run.server.sum({**unmasked, "c1": bad, "stranger": bad})
+        assert np.array_equal(result.total, run.sum_of(run.names))

@@ -32,7 +32,7 @@ def test_the_estimate_of_a_secure_sum_is_near(project, hansa, kind):
     result = hansa("run", "few.toml", "--rounds", 2, "--no-compare", "--json", "--out", "r")
     *rounds, _ = (json.loads(line) for line in result.stdout.splitlines())
     sent = rounds[-1]["bytes_down"] + rounds[-1]["bytes_up"]
-    assert told["bytes_per_round"] == pytest.approx(sent, rel=0.1 if kind == "sealed" else 0.95)
+    assert told["bytes_per_round"] == pytest.approx(sent, rel=0.1 if kind == "sealed" else 0.6)
     text = hansa("run", "few.toml", "--dry-run").stdout
     assert kind in text
     assert "drop out" in " ".join(text.split())

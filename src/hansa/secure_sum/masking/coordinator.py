@@ -20,6 +20,7 @@ from hansa.secure_sum.masking import shares
 from hansa.secure_sum.masking.graph import Graph
 from hansa.secure_sum.masking.masks import Integers, Mask, add_masks, integers, largest, pair_mask, words_of
 from hansa.secure_sum.masking.messages import (
+    FIELDS,
     Advert,
     Adverts,
     Deal,
@@ -35,6 +36,7 @@ from hansa.secure_sum.masking.messages import (
     vector_hash,
 )
 from hansa.secure_sum.masking.parameters import Parameters
+from hansa.secure_sum.messages import Malformed, read, readable
 from hansa.secure_sum.roster import Place, Roster
 
 T = TypeVar("T")
@@ -84,7 +86,7 @@ class Coordinator:
         Raises:
             VoidRoundError: If too few can be used.
         """
-        good = self._take(came, reasons, self._advert_fault, "no mask key came")
+        good = self._take(came, reasons, Advert, self._advert_fault, "no mask key came")
         adverts = Adverts(tuple(good.values()))
         self._public = {name: advert.public for name, advert in good.items()}
         root = adverts.root(self._place)
@@ -97,7 +99,7 @@ class Coordinator:
         Raises:
             VoidRoundError: If too few can be used, in all or around one dealer.
         """
-        good = self._take(came, reasons, self._deal_fault, "no shares came")
+        good = self._take(came, reasons, Deal, self._deal_fault, "no shares came")
         self._commitments = {name: deal.commitment for name, deal in good.items()}
         self._check_holders()
         entries = tuple(deal.entry for deal in good.values())
@@ -119,7 +121,7 @@ class Coordinator:
         Raises:
             VoidRoundError: If too few can be used, in all or around one dealer.
         """
-        self._vectors = self._take(came, reasons, self._vector_fault, "no masked vector came")
+        self._vectors = self._take(came, reasons, MaskedVector, self._vector_fault, "no masked vector came")
         self._check_holders()
         survivors = Survivors(tuple(one.entry for one in self._vectors.values()))
         self._hash = survivors.hash(self._root)
@@ -132,9 +134,9 @@ class Coordinator:
             VoidRoundError: If there are fewer than the quorum.
         """
         valid = {
-            name: came[name].signature
-            for name in self.left
-            if name in came and self._signed(name, came[name].signature, "lock", self._hash)
+            name: lock.signature
+            for name, lock in readable(came, self.left, Lock, FIELDS).items()
+            if self._signed(name, lock.signature, "lock", self._hash)
         }
         if len(valid) < self._parameters.quorum:
             raise VoidRoundError(
@@ -151,7 +153,8 @@ class Coordinator:
             VoidRoundError: If too few shares came of a dealer's secret, they restore none, or the sum is
                 larger than honest vectors can make it. Then no other set of these vectors may be unmasked.
         """
-        good = {name: came[name] for name in self.left if name in came and self._usable(name, came[name])}
+        said = readable(came, self.left, Unmasking, FIELDS)
+        good = {name: unmasking for name, unmasking in said.items() if self._usable(name, unmasking)}
         wrong: set[str] = set()
         masks: list[Mask] = []
         for dealer in self._commitments:
@@ -216,17 +219,23 @@ class Coordinator:
         self,
         came: Mapping[str, T],
         reasons: Mapping[str, str] | None,
+        kind: type[T],
         fault: Callable[[str, T], str | None],
         missing: str,
     ) -> dict[str, T]:
         """Return what can be used of what came of those that are left; drop the others with the reason."""
         good: dict[str, T] = {}
         for name in self.left:
-            reason = (reasons or {}).get(name) or (fault(name, came[name]) if name in came else missing)
+            reason = (reasons or {}).get(name) or ("" if name in came else missing)
+            if not reason:
+                try:
+                    good[name] = read(came[name], kind, FIELDS)
+                    reason = fault(name, good[name])
+                except Malformed as error:
+                    reason = str(error)
             if reason:
                 self.dropped[name] = reason
-            else:
-                good[name] = came[name]
+                good.pop(name, None)
         self.left = tuple(good)
         if len(good) < self._parameters.survivors:
             raise VoidRoundError(
@@ -249,7 +258,7 @@ class Coordinator:
 
     def _advert_fault(self, name: str, advert: Advert) -> str | None:
         if advert.sender != name:
-            return f"the mask key says that it is from {advert.sender!r}"
+            return f"the mask key says that it is from {advert.sender[:40]!r}"
         if not self._signed(name, advert.signature, "advert", advert.public):
             return "the mask key is not signed by its sender for this round and attempt"
         try:
@@ -260,7 +269,7 @@ class Coordinator:
 
     def _deal_fault(self, name: str, deal: Deal) -> str | None:
         if deal.sender != name:
-            return f"the shares say that they are from {deal.sender!r}"
+            return f"the shares say that they are from {deal.sender[:40]!r}"
         wanted = len(self._graph.holders[name]) - 1
         if len(deal.envelopes) != wanted:
             return f"{len(deal.envelopes)} envelopes came for {wanted} neighbours"
@@ -274,7 +283,7 @@ class Coordinator:
     def _vector_fault(self, name: str, masked: MaskedVector) -> str | None:
         words, vector = words_of(self._parameters), masked.vector
         if masked.sender != name:
-            return f"the masked vector says that it is from {masked.sender!r}"
+            return f"the masked vector says that it is from {masked.sender[:40]!r}"
         if not isinstance(vector, np.ndarray) or vector.dtype != words:
             return f"the masked vector is not of {words.name}"
         if vector.shape != (self._parameters.dimension,):

@@ -13,6 +13,7 @@ from hansa.crypto.encoding import digest
 from hansa.crypto.field import Field
 from hansa.crypto.signature import is_signed
 from hansa.secure_sum.masking.masks import Words
+from hansa.secure_sum.messages import PLACE, Fields
 from hansa.secure_sum.roster import Member, Place
 
 
@@ -177,6 +178,23 @@ class Unmasking:
 
     shares: Mapping[str, Field] = field(repr=False)
     signature: bytes
+
+
+FIELDS: Fields = {
+    **PLACE,
+    Advert: {"sender": str, "public": bytes, "signature": bytes},
+    Adverts: {"entries": (Advert,)},
+    Deal: {"sender": str, "commitment": bytes, "envelopes": (bytes,), "signature": bytes},
+    Dealt: {"sender": str, "commitment": bytes, "envelopes": bytes, "signature": bytes},
+    Deals: {"entries": (Dealt,), "envelopes": {str: bytes}},
+    MaskedVector: {"sender": str, "vector": np.ndarray, "signature": bytes},
+    Masked: {"sender": str, "vector": bytes, "signature": bytes},
+    Survivors: {"entries": (Masked,)},
+    Lock: {"signature": bytes},
+    Locks: {"signatures": {str: bytes}},
+    Unmasking: {"shares": {str: np.ndarray}, "signature": bytes},
+}
+"""What messages are made of (`hansa.secure_sum.messages`)."""
 
 
 def is_from(member: Member, signature: bytes, place: Place, label: str, *parts: bytes) -> bool:

@@ -44,7 +44,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from hansa.crypto.envelope import OVERHEAD
 from hansa.errors import ConfigurationError
+from hansa.secure_sum.masking import shares
 
 HONEST = 2
 """Clients in a sum that are assumed not to collude: one alone could not be told from its sum."""
@@ -108,6 +110,8 @@ class Parameters:
             "survivors": self.survivors,
             "modulus_bits": self.modulus_bits,
             "bytes": self.dimension * self.modulus_bits // 8,
+            "share_bytes": self.neighbours * (shares.BYTES + OVERHEAD),
+            "opening_bytes": (self.neighbours + 1) * shares.BYTES // 2,  # of each dealer one of two secrets
         }
 
     def explain(self) -> str:

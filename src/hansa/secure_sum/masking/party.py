@@ -33,6 +33,7 @@ from hansa.secure_sum.masking import shares
 from hansa.secure_sum.masking.graph import Graph
 from hansa.secure_sum.masking.masks import Integers, Mask, add_masks, pair_mask, residues
 from hansa.secure_sum.masking.messages import (
+    FIELDS,
     Advert,
     Adverts,
     Deal,
@@ -50,6 +51,7 @@ from hansa.secure_sum.masking.messages import (
     vector_hash,
 )
 from hansa.secure_sum.masking.parameters import Parameters
+from hansa.secure_sum.messages import understood
 from hansa.secure_sum.roster import Member, Place, Roster
 
 T = TypeVar("T")
@@ -127,18 +129,20 @@ class Party(interface.Party):
 
     def send(self, vector: Integers, message: Any, place: Place) -> MaskedVector:
         """Return the masked vector."""
-        return self.mask(vector, _of(Deals, message), place)
+        place = understood(place, Place, FIELDS)
+        return self.mask(vector, understood(message, Deals, FIELDS), place)
 
     def answer(self, phase: str, message: Any, place: Place) -> Advert | Deal | Lock | Unmasking:
         """Do what is asked in the phase ``"advertise"``, ``"share"``, ``"lock"`` or ``"unmask"``."""
+        place = understood(place, Place, FIELDS)
         if phase == "advertise":
             return self.advertise(place)
         if phase == "share":
-            return self.share(_of(Adverts, message), place)
+            return self.share(understood(message, Adverts, FIELDS), place)
         if phase == "lock":
-            return self.lock(_of(Survivors, message), place)
+            return self.lock(understood(message, Survivors, FIELDS), place)
         if phase == "unmask":
-            return self.unmask(_of(Locks, message), place)
+            return self.unmask(understood(message, Locks, FIELDS), place)
         raise Refused(f"a masked sum has no phase {phase!r}")
 
     def advertise(self, place: Place) -> Advert:
@@ -318,6 +322,8 @@ class Party(interface.Party):
             raise Refused(f"{strangers[0]!r} is in the cohort and not in the roster")
         if self._name not in names:
             raise Refused(f"{self._name!r} is not in the cohort")
+        if not (0 <= place.round < 2**63 and 0 <= place.attempt < 2**63 and len(place.payload) == 32):
+            raise Refused("round, attempt or hash of the payload are none")
         if len(names) != self._parameters.members:
             raise Refused(
                 f"the cohort has {len(names)} members; the sum was planned for {self._parameters.members}"
@@ -389,9 +395,3 @@ class Party(interface.Party):
         if before is not None and not (again and before == value):
             raise Refused(f"this party has already {what.split(maxsplit=1)[0]} something here")
         self._memory[what] = value
-
-
-def _of(kind: type[T], message: Any) -> T:
-    if not isinstance(message, kind):
-        raise Refused(f"a message of the kind {kind.__name__} was expected, got {type(message).__name__}")
-    return message

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,18 +18,18 @@ from hansa.crypto.ring import N
 from hansa.crypto.shamir import ShareError
 from hansa.crypto.signature import is_signed
 from hansa.errors import VoidRoundError
+from hansa.secure_sum.messages import Malformed, read, readable
 from hansa.secure_sum.roster import Place, Roster
 from hansa.secure_sum.sealed.messages import (
+    FIELDS,
     Complaints,
     Deliver,
     Entry,
     Lock,
     Locks,
-    Malformed,
     Opening,
     SealedVector,
     Survivors,
-    read,
     share_hash,
     survivors_hash,
 )
@@ -105,7 +105,7 @@ class Coordinator:
         Raises:
             VoidRoundError: If too few dealers or holders are left.
         """
-        came = _readable(complaints, self._place.holders, Complaints)
+        came = readable(complaints, self._place.holders, Complaints, FIELDS)
         self._holders = tuple(came)
         for dealer in tuple(self._seals):
             holders = [holder for holder, told in came.items() if dealer in told.reasons]
@@ -131,7 +131,7 @@ class Coordinator:
         """
         valid = {
             name: lock.signature
-            for name, lock in _readable(locks, self._holders, Lock).items()
+            for name, lock in readable(locks, self._holders, Lock, FIELDS).items()
             if self._signed(name, lock.signature, "lock", self._hash)
         }
         if len(valid) < self._parameters.threshold:
@@ -154,7 +154,7 @@ class Coordinator:
             VoidRoundError: If too few openings came, or what they give is not accepted. Then no other set of
                 these seals may be opened.
         """
-        came = _readable(openings, self._holders, Opening)
+        came = readable(openings, self._holders, Opening, FIELDS)
         good = [name for name, opening in came.items() if self._opened(name, opening)]
         if len(good) < self._parameters.threshold:
             raise VoidRoundError(
@@ -186,7 +186,7 @@ class Coordinator:
         if sealed is None:
             return "no seal came"
         try:
-            sealed = read(sealed, SealedVector)
+            sealed = read(sealed, SealedVector, FIELDS)
         except Malformed as error:
             return str(error)
         return self._fault(name, sealed) or sealed
@@ -222,14 +222,3 @@ class Coordinator:
                 f"{len(self._seals)} usable seals of {len(self._place.cohort)}; a sum has at least "
                 f"{self._parameters.survivors} ({told}). Nothing was opened."
             )
-
-
-def _readable(came: Mapping[str, Any], names: tuple[str, ...], kind: type[T]) -> dict[str, T]:
-    """Return what these clients said, in their order; who said something malformed has said nothing."""
-    out: dict[str, T] = {}
-    for name in names:
-        try:
-            out[name] = read(came.get(name), kind)
-        except Malformed:
-            continue
-    return out

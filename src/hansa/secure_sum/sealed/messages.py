@@ -1,22 +1,16 @@
-"""What travels in a sealed sum. Each message is bound to its place by a signature.
-
-Both halves read what comes with `read`: nothing of the sender's but plain values is taken.
-"""
+"""What travels in a sealed sum. Each message is bound to its place by a signature."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
 import numpy as np
 
 from hansa.crypto.encoding import digest
 from hansa.crypto.field import Field
-from hansa.secure_sum.roster import Place
-
-T = TypeVar("T")
+from hansa.secure_sum.messages import PLACE, Fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +114,8 @@ class Opening:
     signature: bytes
 
 
-class Malformed(ValueError):  # noqa: N818 - what is said of a message
-    """A message that is not made of the fields and types of its kind."""
-
-
-_FIELDS: dict[type, dict[str, Any]] = {  # (x,) is a tuple of any number of x
+FIELDS: Fields = {
+    **PLACE,
     SealedVector: {"sender": str, "seal": np.ndarray, "envelopes": (bytes,), "signature": bytes},
     Entry: {"sender": str, "seal": bytes, "envelopes": (bytes,), "signature": bytes},
     Deliver: {"entries": (Entry,), "envelopes": (bytes,)},
@@ -133,39 +124,8 @@ _FIELDS: dict[type, dict[str, Any]] = {  # (x,) is a tuple of any number of x
     Lock: {"signature": bytes},
     Locks: {"signatures": {str: bytes}},
     Opening: {"share": np.ndarray, "signature": bytes},
-    Place: {
-        **{"configuration": bytes, "roster": bytes, "payload": bytes, "round": int, "attempt": int},
-        **{"cohort": (str,), "purpose": str},
-    },
 }
-
-
-def read(message: Any, kind: type[T]) -> T:
-    """Return a message of a kind, made anew of its fields.
-
-    Values are of these very types: an object of a subclass could say one thing when it is checked and
-    another when it is used. What a message computes of itself (hashes, holders) is computed here again.
-
-    Raises:
-        Malformed: If it is of another kind, or a field is missing or of another type.
-    """
-    return _read(message, kind)
-
-
-def _read(value: Any, shape: Any) -> Any:
-    if isinstance(shape, tuple):
-        if type(value) is tuple:
-            return tuple(_read(one, shape[0]) for one in value)
-    elif isinstance(shape, dict):
-        if type(value) is dict:
-            ((key, of),) = shape.items()
-            return {_read(k, key): _read(v, of) for k, v in value.items()}
-    elif type(value) is shape:
-        if shape not in _FIELDS:
-            return value
-        return shape(**{name: _read(vars(value).get(name), each) for name, each in _FIELDS[shape].items()})
-    wanted = getattr(shape, "__name__", None) or f"a {type(shape).__name__}"
-    raise Malformed(f"a message is malformed: {type(value).__name__:.40} is in the place of {wanted}")
+"""What messages are made of (`hansa.secure_sum.messages`)."""
 
 
 def seal_hash(seal: Field) -> bytes:

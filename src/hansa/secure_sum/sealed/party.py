@@ -31,20 +31,20 @@ from hansa.crypto.ring import N
 from hansa.crypto.signature import is_signed
 from hansa.secure_sum import interface
 from hansa.secure_sum.interface import Keys, Refused
+from hansa.secure_sum.messages import understood
 from hansa.secure_sum.roster import Member, Place, Roster
 from hansa.secure_sum.sealed.messages import (
+    FIELDS,
     Complaints,
     Deliver,
     Entry,
     Lock,
     Locks,
-    Malformed,
     Opening,
     SealedVector,
     Survivors,
     envelope_hash,
     envelopes_root,
-    read,
     seal_hash,
     share_hash,
     survivors_hash,
@@ -160,7 +160,7 @@ class Party(interface.Party):
             Refused: If something is not of this run, round and attempt, which is the server's fault.
         """
         held = self._at(place)
-        place, deliver = held.place, _understood(deliver, Deliver)
+        place, deliver = held.place, understood(deliver, Deliver, FIELDS)
         if self._name not in place.holders:
             raise Refused(f"{self._name!r} holds no shares in this round")
         entries = deliver.entries
@@ -191,7 +191,7 @@ class Party(interface.Party):
         """
         held = self._at(place)
         place = held.place
-        chosen = self._chosen(_understood(survivors, Survivors).names, held)
+        chosen = self._chosen(understood(survivors, Survivors, FIELDS).names, held)
         hashed = survivors_hash(chosen)
         self._once(f"locked {place.purpose} {place.round} {place.attempt}", hashed, again=True)
         return Lock(self._signing.sign("lock", *place.parts, self._name, hashed))
@@ -203,8 +203,8 @@ class Party(interface.Party):
             Refused: If the set was not locked here, or too few locks on it are valid.
         """
         held = self._at(place)
-        place, locks = held.place, _understood(locks, Locks)
-        chosen = self._chosen(_understood(survivors, Survivors).names, held)
+        place, locks = held.place, understood(locks, Locks, FIELDS)
+        chosen = self._chosen(understood(survivors, Survivors, FIELDS).names, held)
         hashed = survivors_hash(chosen)
         if self._memory.get(f"locked {place.purpose} {place.round} {place.attempt}") != hashed:
             raise Refused("these survivors were not locked by this holder")
@@ -228,7 +228,7 @@ class Party(interface.Party):
 
     def _checked(self, place: Place) -> Place:
         """Return a place that this party may take part in, made anew."""
-        place = _understood(place, Place)
+        place = understood(place, Place, FIELDS)
         if not (0 <= place.round < 2**63 and 0 <= place.attempt < 2**63 and len(place.payload) == 32):
             raise Refused("round, attempt or hash of the payload are none")
         if not (place.purpose.isascii() and place.purpose.isidentifier() and len(place.purpose) <= 32):
@@ -251,7 +251,7 @@ class Party(interface.Party):
 
     def _at(self, place: Place) -> _Held:
         """Return what is held of a place; of another than the last one nothing, until all is well there."""
-        place = _understood(place, Place)
+        place = understood(place, Place, FIELDS)
         if self._held is not None and self._held.place == place:
             return self._held
         return _Held(place=self._checked(place))
@@ -312,10 +312,3 @@ class Party(interface.Party):
         if before is not None and not (again and before == value):
             raise Refused(f"this party has already {what.split(maxsplit=1)[0]} something here")
         self._memory[what] = value
-
-
-def _understood(message: Any, kind: type[T]) -> T:
-    try:
-        return read(message, kind)
-    except Malformed as error:
-        raise Refused(str(error)) from None

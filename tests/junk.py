@@ -1,0 +1,106 @@
+"""What nobody should send: for attacks on messages of secure sums."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+from hansa.crypto.arithmetic import P
+from hansa.crypto.ring import N
+
+
+class Text(str):
+    """Text that is equal to all."""
+
+    __slots__ = ()
+
+    def __eq__(self, other):
+        return True
+
+    def __ne__(self, other):
+        return False
+
+    __hash__ = str.__hash__
+
+
+class Names(tuple):
+    """Names that are many and one at once."""
+
+    __slots__ = ()
+
+    def __len__(self):
+        return 5
+
+    def __eq__(self, other):
+        return True
+
+    def __ne__(self, other):
+        return False
+
+    __hash__ = tuple.__hash__
+
+
+class Raising(dict):
+    """A mapping that cannot be read."""
+
+    def __iter__(self):
+        raise RuntimeError
+
+    items = keys = values = get = __contains__ = __getitem__ = __iter__
+
+
+JUNK = [
+    None,
+    0,
+    -1,
+    10**5000,
+    True,
+    1.5,
+    float("nan"),
+    "",
+    "c\ud800",
+    "x" * 10**6,
+    b"",
+    bytes(64),
+    bytearray(64),
+    memoryview(bytes(64)),
+    (),
+    [],
+    {},
+    (None,),
+    ("c0", None),
+    (b"",),
+    {"c0": None},
+    {None: b""},
+    {1: "x"},
+    np.zeros(3),
+    np.zeros((1, N)),
+    np.zeros((1, N), np.int64),
+    np.zeros((1, N), ">u8"),
+    np.zeros((1, N), object),
+    np.full((1, N), "2020-01-01", "datetime64[D]"),
+    np.full((1, N), P, np.uint64),
+    np.full(N, 2**64 - 1, np.uint64),
+    np.full((1, N), np.nan),
+    np.zeros((N, 1), np.uint64),
+    np.broadcast_to(np.uint64(1), (1 << 40, N)),
+    np.ma.masked_array(np.zeros((1, N), np.uint64), mask=True),
+    object(),
+    Text("c0"),
+    Names(("c1",)),
+    Raising({"c1": b""}),
+    type,
+]
+
+
+def variants(message):
+    """A message with each of its fields replaced by junk or left out; and junk in its place."""
+    kind = type(message)
+    for each, junk in itertools.product(dataclasses.fields(message), JUNK):
+        yield dataclasses.replace(message, **{each.name: junk})
+    for each in dataclasses.fields(message):
+        less = object.__new__(kind)
+        less.__dict__.update({k: v for k, v in vars(message).items() if k != each.name})
+        yield less
+    yield object.__new__(kind)
+    yield object.__new__(type("Sub", (kind,), {}))
