@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -346,3 +347,29 @@ def test_the_model_and_its_optimizer_are_not_patched() -> None:
     model.fit(*rows(), verbose=0)  # still a model like any other
     again = trainer.train(learner.layout().unflatten(task.start), [], task)
     assert np.array_equal(vector(first), vector(again))
+
+
+def test_cores_are_given_back_when_the_last_worker_has_ended(monkeypatch):
+    """What sets the number of threads is partly the process': another worker would sum in another order."""
+    _, trainer = pair(next(iter(CASES.values())), STRATEGIES[0])
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    inside, leave = threading.Event(), threading.Event()
+
+    def longer():
+        with trainer._on_one_core():
+            inside.set()
+            leave.wait(10)
+
+    def shorter():
+        with trainer._on_one_core():
+            pass
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(longer)
+        assert inside.wait(10)
+        pool.submit(shorter).result()
+        assert asked == [1, 1]
+        leave.set()
+        first.result()
+    assert asked == [1, 1, trainer._cores]

@@ -25,6 +25,7 @@ from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.types import Array, Examples, LocalTask, Metrics, map_arrays
 
 # Tracing patches PyTorch for the whole process, and eager noise comes from the process' one generator.
+_COUNTING, _WORKING = threading.Lock(), [0]  # workers that train now
 _PROCESS = threading.RLock()
 _copy_all: Any = torch._foreach_copy_  # type: ignore[attr-defined]
 Result = tuple[list[Array], int, float, Metrics]
@@ -146,11 +147,18 @@ class Trainer:
         if threading.current_thread() is threading.main_thread():
             yield
             return
-        torch.set_num_threads(1)
+        with _COUNTING:
+            _WORKING[0] += 1
+            torch.set_num_threads(1)
         try:
             yield
         finally:
-            torch.set_num_threads(self._cores)  # also what PyTorch gives to threads that begin later
+            with _COUNTING:
+                _WORKING[0] -= 1
+                # Part of it is the whole process': set while another worker computes, its sums would be split
+                # in another way. It is also what PyTorch gives to threads that begin later.
+                if not _WORKING[0]:
+                    torch.set_num_threads(self._cores)
 
     # ------------------------------------------------------------------ eager
 
