@@ -77,12 +77,20 @@ def share(
 def restored(points: Sequence[int], shares: Sequence[Sequence[int]]) -> list[int]:
     """Values at 0 of the polynomials through all these points (Lagrange)."""
     out = [0] * len(shares[0])
+    for weight, row in zip(weights_at_zero(points), shares, strict=True):
+        out = [(total + weight * value) % P for total, value in zip(out, row, strict=True)]
+    return out
+
+
+def weights_at_zero(points: Sequence[int]) -> list[int]:
+    """Lagrange's weights at 0 of these points."""
+    out = []
     for i, x in enumerate(points):
         weight = 1
         for j, other in enumerate(points):
             if i != j:
                 weight = weight * other * pow(other - x, P - 2, P) % P
-        out = [(total + weight * value) % P for total, value in zip(out, shares[i], strict=True)]
+        out.append(weight)
     return out
 
 

@@ -307,7 +307,7 @@ def test_false_openings_cannot_shift_the_sum():
     weight = [1, 0, 0]
     at = shamir.weights_at_zero(run.place.points(good))
     share = field.add(
-        openings["c0"].share, field.mul(shift, np.array(pow(at[0], -1, P) * weight[0], np.uint64))
+        openings["c0"].share, field.mul(shift, np.array(pow(int(at[0]), -1, P) * weight[0], np.uint64))
     )
     sign = run.keys["c0"].signing.sign
     signature = sign("open", *run.place.parts, "c0", run.server._hash, share_hash(share))

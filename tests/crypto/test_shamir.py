@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import crypto_reference as reference
 from hansa.crypto import sampling, shamir
 from hansa.crypto.arithmetic import P
-from hansa.crypto.reed_solomon import wrong_positions
+from hansa.crypto.reed_solomon import weights_at_zero, wrong_positions
 from hansa.crypto.shamir import ShareError, restore, share
 
 
@@ -29,6 +29,27 @@ def test_shares_and_restoring_are_those_of_the_reference(threshold, more, length
     restored = restore(points, shares, threshold)
     assert restored.secret.tolist() == secret.tolist() == reference.restored(points, shares.tolist())
     assert restored.wrong == ()
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 40) | st.integers(P - 3, P - 1) | st.integers(0, P - 1), unique=True, max_size=40)
+)
+def test_weights_at_zero_are_those_of_the_reference(points):
+    weights = weights_at_zero(points)
+    assert weights.dtype == np.uint64
+    assert weights.tolist() == reference.weights_at_zero(points)
+
+
+def test_weights_of_many_points_are_those_of_the_reference():
+    for points in (list(range(1, 129)), [int(x) for x in random(128)]):
+        assert weights_at_zero(points).tolist() == reference.weights_at_zero(points)
+
+
+@pytest.mark.parametrize("points", [[1, 2, 1], [0, P], [3, 3]])
+def test_points_that_are_not_distinct_have_no_weights(points):
+    with pytest.raises(ZeroDivisionError):
+        weights_at_zero(points)
 
 
 def test_any_threshold_of_them_restore():

@@ -25,6 +25,7 @@ NONRESIDUE = 7
 
 _SEVEN = np.uint64(NONRESIDUE)
 _ZERO = np.uint64(0)
+_ONE = np.uint64(1)
 
 
 def is_canonical(values: Any) -> bool:
@@ -99,6 +100,19 @@ def inverse(value: int) -> int:
     return pow(value, -1, P)
 
 
+def inverses(values: Field) -> Field:
+    """Return the inverse of each element of a vector, by a single inversion (Montgomery's trick).
+
+    Raises:
+        ZeroDivisionError: If one is 0.
+    """
+    values = np.ascontiguousarray(values)
+    before = np.empty(len(values), np.uint64)
+    product = _products_before(values, before)
+    _invert(values, before, np.uint64(inverse(int(product))))
+    return before
+
+
 def mul2(a: Field, b: Field) -> Field:
     """Return the product of two arrays of F2, element by element; shapes are broadcast."""
     low = add(mul(a[..., 0], b[..., 0]), mul(np.array(_SEVEN), mul(a[..., 1], b[..., 1])))
@@ -140,6 +154,24 @@ def _sub_flat(a: Any, b: Any, out: Any) -> None:
 def _mul_flat(a: Any, b: Any, out: Any) -> None:
     for i in range(len(out)):
         out[i] = _mul(a[i], b[i])
+
+
+@njit(cache=True, nogil=True)
+def _products_before(values: Any, out: Any) -> Any:
+    """Return the product of all; write before each element the product of those before it."""
+    product = _ONE
+    for i in range(len(out)):
+        out[i] = product
+        product = _mul(product, values[i])
+    return product
+
+
+@njit(cache=True, nogil=True)
+def _invert(values: Any, before: Any, inverted: Any) -> None:
+    """Turn the products before each element into its inverse, from the inverse of the product of all."""
+    for i in range(len(before) - 1, -1, -1):
+        before[i] = _mul(before[i], inverted)
+        inverted = _mul(inverted, values[i])
 
 
 @njit(cache=True, nogil=True)

@@ -7,8 +7,14 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+from numba import njit
+
+from hansa.crypto import arithmetic, field
 from hansa.crypto.arithmetic import P
+from hansa.crypto.field import Field
 
 Poly = list[int]
 
@@ -55,16 +61,28 @@ def value_at(poly: Sequence[int], point: int) -> int:
     return total
 
 
-def weights_at_zero(points: Sequence[int]) -> list[int]:
-    """Return Lagrange's weights: the value at 0 is the sum of the values at the points times these."""
-    weights = []
-    for i, x in enumerate(points):
-        above, below = 1, 1
-        for j, other in enumerate(points):
+def weights_at_zero(points: Sequence[int]) -> Field:
+    """Return Lagrange's weights: the value at 0 is the sum of the values at the points times these.
+
+    Args:
+        points: Distinct modulo p.
+
+    Raises:
+        ZeroDivisionError: If they are not distinct.
+    """
+    at = field.from_ints(list(points))
+    above, below = np.ones_like(at), np.ones_like(at)
+    _fractions(at, above, below)
+    return field.mul(above, field.inverses(below))
+
+
+@njit(cache=True, nogil=True)
+def _fractions(at: Any, above: Any, below: Any) -> None:
+    for i in range(len(at)):
+        for j in range(len(at)):
             if j != i:
-                above, below = above * other % P, below * (other - x) % P
-        weights.append(above * pow(below, -1, P) % P)
-    return weights
+                above[i] = arithmetic.mul(above[i], at[j])
+                below[i] = arithmetic.mul(below[i], arithmetic.sub(at[j], at[i]))
 
 
 def _interpolated(points: Sequence[int], values: Sequence[int]) -> Poly:

@@ -105,8 +105,7 @@ def restore(points: Sequence[int], shares: Field, threshold: int) -> Restored:
         if len(wrong) > (len(points) - threshold) // 2:
             raise ShareError(f"{len(wrong)} of {len(points)} shares are wrong: more than can be corrected")
     good = [i for i in range(len(points)) if i not in wrong][:threshold]
-    at = weights_at_zero([int(points[i]) for i in good])
-    secret = field.combine(np.array(at, np.uint64), shares[good])
+    secret = field.combine(weights_at_zero([points[i] for i in good]), shares[good])
     return Restored(secret=secret, wrong=tuple(sorted(wrong)))
 
 

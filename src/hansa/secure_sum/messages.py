@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from hansa.crypto.encoding import Part
+from hansa.crypto.signature import is_signed
 from hansa.secure_sum.interface import Refused
-from hansa.secure_sum.roster import Place
+from hansa.secure_sum.roster import Member, Place
 
 T = TypeVar("T")
 Fields = Mapping[type, Mapping[str, Any]]
@@ -60,6 +62,11 @@ def readable(came: Mapping[str, Any], names: tuple[str, ...], kind: type[T], fie
         except Malformed:
             continue
     return out
+
+
+def is_from(member: Member, signature: bytes, place: Place, label: str, *parts: Part) -> bool:
+    """Whether a member has signed these parts in a phase of an attempt at a sum."""
+    return is_signed(signature, member.signing, label, *place.parts, member.name, *parts)
 
 
 def _read(value: Any, shape: Any, fields: Fields) -> Any:

@@ -30,13 +30,12 @@ from hansa.secure_sum.masking.messages import (
     MaskedVector,
     Survivors,
     Unmasking,
-    is_from,
     seed_hash,
     shares_hash,
     vector_hash,
 )
 from hansa.secure_sum.masking.parameters import Parameters
-from hansa.secure_sum.messages import Malformed, read, readable
+from hansa.secure_sum.messages import Malformed, is_from, read, readable
 from hansa.secure_sum.roster import Place, Roster
 
 T = TypeVar("T")
@@ -136,7 +135,7 @@ class Coordinator:
         valid = {
             name: lock.signature
             for name, lock in readable(came, self.left, Lock, FIELDS).items()
-            if self._signed(name, lock.signature, "lock", self._hash)
+            if self._signed(name, lock.signature, "masking.lock", self._hash)
         }
         if len(valid) < self._parameters.quorum:
             raise VoidRoundError(
@@ -259,7 +258,7 @@ class Coordinator:
     def _advert_fault(self, name: str, advert: Advert) -> str | None:
         if advert.sender != name:
             return f"the mask key says that it is from {advert.sender[:40]!r}"
-        if not self._signed(name, advert.signature, "advert", advert.public):
+        if not self._signed(name, advert.signature, "masking.advert", advert.public):
             return "the mask key is not signed by its sender for this round and attempt"
         try:
             ExchangeKey.fresh().shared_with(advert.public, "masking.check")
@@ -276,7 +275,7 @@ class Coordinator:
         if any(len(content) != shares.BYTES + OVERHEAD for content in deal.envelopes):
             return "an envelope has another length than a share"
         parts = self._graph.root, deal.commitment, deal.entry.envelopes
-        if not self._signed(name, deal.signature, "deal", *parts):
+        if not self._signed(name, deal.signature, "masking.deal", *parts):
             return "the shares are not signed by their sender for this round and attempt, and its graph"
         return None
 
@@ -288,13 +287,15 @@ class Coordinator:
             return f"the masked vector is not of {words.name}"
         if vector.shape != (self._parameters.dimension,):
             return f"the masked vector is not of {self._parameters.dimension} words"
-        if not self._signed(name, masked.signature, "vector", self._root, vector_hash(vector)):
+        if not self._signed(name, masked.signature, "masking.vector", self._root, vector_hash(vector)):
             return "the masked vector is not signed by its sender for this round, attempt and its dealers"
         return None
 
     def _usable(self, name: str, came: Unmasking) -> bool:
         good = all(shares.is_share(share) for share in came.shares.values())
-        return good and self._signed(name, came.signature, "unmask", self._hash, shares_hash(came.shares))
+        return good and self._signed(
+            name, came.signature, "masking.unmask", self._hash, shares_hash(came.shares)
+        )
 
     def _signed(self, name: str, signature: bytes, label: str, *parts: bytes) -> bool:
         return is_from(self._roster.by_name[name], signature, self._place, label, *parts)

@@ -11,10 +11,9 @@ import numpy as np
 
 from hansa.crypto.encoding import digest
 from hansa.crypto.field import Field
-from hansa.crypto.signature import is_signed
 from hansa.secure_sum.masking.masks import Words
 from hansa.secure_sum.messages import PLACE, Fields
-from hansa.secure_sum.roster import Member, Place
+from hansa.secure_sum.roster import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,11 +194,6 @@ FIELDS: Fields = {
     Unmasking: {"shares": {str: np.ndarray}, "signature": bytes},
 }
 """What messages are made of (`hansa.secure_sum.messages`)."""
-
-
-def is_from(member: Member, signature: bytes, place: Place, label: str, *parts: bytes) -> bool:
-    """Whether a member has signed these parts in a phase of an attempt at a masked sum."""
-    return is_signed(signature, member.signing, f"masking.{label}", *place.parts, member.name, *parts)
 
 
 def envelopes_hash(envelopes: tuple[bytes, ...]) -> bytes:

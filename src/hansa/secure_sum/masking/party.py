@@ -20,15 +20,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from hansa.crypto import envelope
 from hansa.crypto.encoding import Part, digest
 from hansa.crypto.envelope import EnvelopeError, ExchangeKey
 from hansa.crypto.field import Field
 from hansa.crypto.secret import Secret
-from hansa.secure_sum import interface
 from hansa.secure_sum.interface import Keys, Refused
+from hansa.secure_sum.joined import JoinedParty
 from hansa.secure_sum.masking import shares
 from hansa.secure_sum.masking.graph import Graph
 from hansa.secure_sum.masking.masks import Integers, Mask, add_masks, pair_mask, residues
@@ -45,16 +45,13 @@ from hansa.secure_sum.masking.messages import (
     Survivors,
     Unmasking,
     envelopes_hash,
-    is_from,
     seed_hash,
     shares_hash,
     vector_hash,
 )
 from hansa.secure_sum.masking.parameters import Parameters
 from hansa.secure_sum.messages import understood
-from hansa.secure_sum.roster import Member, Place, Roster
-
-T = TypeVar("T")
+from hansa.secure_sum.roster import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +87,7 @@ class _Held:
     survivors: Survivors | None = None
 
 
-class Party(interface.Party):
+class Party(JoinedParty[Parameters]):
     """One client in the masked sums of a run.
 
     Attributes:
@@ -98,32 +95,9 @@ class Party(interface.Party):
     """
 
     def __init__(self, name: str, keys: Keys, memory: MutableMapping[str, bytes]) -> None:
-        """Take name and keys.
-
-        Args:
-            name: The client's name.
-            keys: Its private keys.
-            memory: What it has advertised, masked, locked and unmasked; kept on the disk where a process may
-                end.
-        """
-        self.member = Member(name=name, exchange=keys.exchange.public, signing=keys.signing.public)
-        self._name, self._exchange, self._signing = name, keys.exchange, keys.signing
-        self._memory = memory
+        """Take name and keys; see `JoinedParty`."""
+        super().__init__(name, keys, memory)
         self._held: _Held | None = None
-
-    def join(self, roster: Roster, configuration: bytes, parameters: Parameters) -> None:
-        """Pin the run: its roster, configuration and parameters.
-
-        Raises:
-            Refused: If this party is not in the roster with its keys, or has joined with another roster,
-                configuration or parameters.
-        """
-        if roster.by_name.get(self._name) != self.member:
-            raise Refused(f"{self._name!r} is not in the roster with its own keys")
-        pinned = digest("run", roster.hash, configuration, repr(sorted(parameters.describe().items())))
-        if self._memory.setdefault("run", pinned) != pinned:
-            raise Refused("roster, configuration or parameters changed; that is another run, with other keys")
-        self._roster, self._configuration, self._parameters = roster, configuration, parameters
 
     # ------------------------------------------------------------------ phases
 
@@ -134,6 +108,8 @@ class Party(interface.Party):
 
     def answer(self, phase: str, message: Any, place: Place) -> Advert | Deal | Lock | Unmasking:
         """Do what is asked in the phase ``"advertise"``, ``"share"``, ``"lock"`` or ``"unmask"``."""
+        if type(phase) is not str:
+            raise Refused("a phase is text")
         place = understood(place, Place, FIELDS)
         if phase == "advertise":
             return self.advertise(place)
@@ -143,7 +119,7 @@ class Party(interface.Party):
             return self.lock(understood(message, Survivors, FIELDS), place)
         if phase == "unmask":
             return self.unmask(understood(message, Locks, FIELDS), place)
-        raise Refused(f"a masked sum has no phase {phase!r}")
+        raise Refused("a masked sum has no such phase")
 
     def advertise(self, place: Place) -> Advert:
         """Make a mask key for an attempt, and sign it.
@@ -153,10 +129,10 @@ class Party(interface.Party):
         """
         if self._held is not None and self._held.place == place:
             return self._held.advert
-        self._check_place(place)
+        place = self._checked(place)
         key = ExchangeKey.fresh()
         self._once(f"advertised {place.purpose} {place.round} {place.attempt}", key.public)
-        signature = self._sign(place, "advert", key.public)
+        signature = self._sign(place, "masking.advert", key.public)
         advert = Advert(sender=self._name, public=key.public, signature=signature)
         self._held = _Held(place=place, key=key, advert=advert)
         return advert
@@ -175,7 +151,7 @@ class Party(interface.Party):
             return held.shared.deal
         names = self._check_senders(adverts.entries, place, place.cohort, "mask keys")
         for entry in adverts.entries:
-            self._check_signed(entry.sender, entry.signature, place, "advert", entry.public)
+            self._check_signed(entry.sender, entry.signature, place, "masking.advert", entry.public)
         if held.advert not in adverts.entries:
             raise Refused("this party's own mask key is not among those that were shown")
         graph, seed = Graph(names, self._parameters.neighbours, root), Secret.random(shares.SECRET)
@@ -213,7 +189,7 @@ class Party(interface.Party):
         self._once(f"masked {place.purpose} {place.round} {place.attempt}", root)
         add_masks(words, masks)
         hashed = vector_hash(words)
-        signature = self._sign(place, "vector", root, hashed)
+        signature = self._sign(place, "masking.vector", root, hashed)
         opened = {name: self._share_in(deals.envelopes[name], name, shared, place) for name in near}
         usable = {name: share for name, share in opened.items() if share is not None}
         held.sent = _Sent(
@@ -236,14 +212,16 @@ class Party(interface.Party):
             raise Refused("this party has masked nothing in this attempt")
         names = self._check_senders(survivors.entries, place, sent.dealers, "survivors")
         for entry in survivors.entries:
-            self._check_signed(entry.sender, entry.signature, place, "vector", sent.root, entry.vector)
+            self._check_signed(
+                entry.sender, entry.signature, place, "masking.vector", sent.root, entry.vector
+            )
         if sent.masked not in survivors.entries:
             raise Refused("this party's own masked vector is not among the survivors")
         self._check_holders(shared.graph, sent.dealers, names)
         hashed = survivors.hash(sent.root)
         self._once(f"locked {place.purpose} {place.round} {place.attempt}", hashed, again=True)
         held.survivors = survivors
-        return Lock(self._sign(place, "lock", hashed))
+        return Lock(self._sign(place, "masking.lock", hashed))
 
     def unmask(self, locks: Locks, place: Place) -> Unmasking:
         """Give one share for each neighbour and itself, having seen enough locks on the same survivors.
@@ -257,7 +235,7 @@ class Party(interface.Party):
         hashed = held.survivors.hash(held.sent.root)
         names = {entry.sender for entry in held.survivors.entries}
         valid = sum(
-            name in names and self._signed(name, signature, place, "lock", hashed)
+            name in names and self._signed(name, signature, place, "masking.lock", hashed)
             for name, signature in locks.signatures.items()
         )
         if valid < self._parameters.quorum:
@@ -270,7 +248,9 @@ class Party(interface.Party):
             dealer: (both[: shares.ELEMENTS] if dealer in names else both[shares.ELEMENTS :]).copy()
             for dealer, both in held.sent.shares.items()
         }
-        return Unmasking(shares=given, signature=self._sign(place, "unmask", hashed, shares_hash(given)))
+        return Unmasking(
+            shares=given, signature=self._sign(place, "masking.unmask", hashed, shares_hash(given))
+        )
 
     # ------------------------------------------------------------------ masks and shares
 
@@ -284,7 +264,7 @@ class Party(interface.Party):
             )
             for holder, row in rows.items()
         )
-        signature = self._sign(place, "deal", root, commitment, envelopes_hash(envelopes))
+        signature = self._sign(place, "masking.deal", root, commitment, envelopes_hash(envelopes))
         return Deal(sender=self._name, commitment=commitment, envelopes=envelopes, signature=signature)
 
     def _share_in(self, content: bytes, dealer: str, shared: _Shared, place: Place) -> Field | None:
@@ -310,24 +290,6 @@ class Party(interface.Party):
             raise Refused(f"a neighbour's mask key cannot be used: {error}") from None
 
     # ------------------------------------------------------------------ checks
-
-    def _check_place(self, place: Place) -> None:
-        if place.configuration != self._configuration or place.roster != self._roster.hash:
-            raise Refused("the message is of another configuration or roster")
-        names = place.cohort
-        if len(set(names)) != len(names):
-            raise Refused("a member is twice in the cohort")
-        strangers = [name for name in names if name not in self._roster.by_name]
-        if strangers:
-            raise Refused(f"{strangers[0]!r} is in the cohort and not in the roster")
-        if self._name not in names:
-            raise Refused(f"{self._name!r} is not in the cohort")
-        if not (0 <= place.round < 2**63 and 0 <= place.attempt < 2**63 and len(place.payload) == 32):
-            raise Refused("round, attempt or hash of the payload are none")
-        if len(names) != self._parameters.members:
-            raise Refused(
-                f"the cohort has {len(names)} members; the sum was planned for {self._parameters.members}"
-            )
 
     def _at(self, place: Place) -> _Held:
         if self._held is None or self._held.place != place:
@@ -360,7 +322,7 @@ class Party(interface.Party):
         names = self._check_senders(deals.entries, place, graph.names, "dealers")
         for entry in deals.entries:
             parts = graph.root, entry.commitment, entry.envelopes
-            self._check_signed(entry.sender, entry.signature, place, "deal", *parts)
+            self._check_signed(entry.sender, entry.signature, place, "masking.deal", *parts)
         if shared.deal.entry not in deals.entries:
             raise Refused("this party's own shares are not among those that were dealt")
         self._check_holders(graph, names, names)
@@ -380,18 +342,5 @@ class Party(interface.Party):
         if not self._signed(name, signature, place, label, *parts):
             raise Refused(f"a message of {name!r} is not signed by it for this round and attempt")
 
-    def _sign(self, place: Place, label: str, *parts: bytes) -> bytes:
-        return self._signing.sign(f"masking.{label}", *place.parts, self._name, *parts)
-
-    def _signed(self, name: str, signature: bytes, place: Place, label: str, *parts: bytes) -> bool:
-        return is_from(self._roster.by_name[name], signature, place, label, *parts)
-
     def _context(self, place: Place, root: bytes, sender: str, receiver: str) -> tuple[Part, ...]:
         return (*place.parts, root, sender, receiver)
-
-    def _once(self, what: str, value: bytes, *, again: bool = False) -> None:
-        """Write down what is about to be done; refuse what was done before, unless it is the same again."""
-        before = self._memory.get(what)
-        if before is not None and not (again and before == value):
-            raise Refused(f"this party has already {what.split(maxsplit=1)[0]} something here")
-        self._memory[what] = value

@@ -87,7 +87,8 @@ def from_bytes(data: bytes) -> Field | None:
 
 def is_share(share: object) -> bool:
     """Whether something is a share of one secret."""
-    return field.is_canonical(share) and getattr(share, "shape", None) == (ELEMENTS,)
+    # The shape first: an array may claim more elements than it has bytes.
+    return getattr(share, "shape", None) == (ELEMENTS,) and field.is_canonical(share)
 
 
 def restore(

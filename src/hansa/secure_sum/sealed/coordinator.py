@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
@@ -16,9 +15,8 @@ from hansa.crypto import field, shamir
 from hansa.crypto.envelope import OVERHEAD
 from hansa.crypto.ring import N
 from hansa.crypto.shamir import ShareError
-from hansa.crypto.signature import is_signed
 from hansa.errors import VoidRoundError
-from hansa.secure_sum.messages import Malformed, read, readable
+from hansa.secure_sum.messages import Malformed, is_from, read, readable
 from hansa.secure_sum.roster import Place, Roster
 from hansa.secure_sum.sealed.messages import (
     FIELDS,
@@ -35,8 +33,6 @@ from hansa.secure_sum.sealed.messages import (
 )
 from hansa.secure_sum.sealed.parameters import Parameters
 from hansa.secure_sum.sealed.seal import Integers, NotAccepted, open_sum
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,8 +208,7 @@ class Coordinator:
         return good and self._signed(name, opening.signature, "open", self._hash, share_hash(opening.share))
 
     def _signed(self, name: str, signature: bytes, label: str, *parts: bytes) -> bool:
-        key = self._roster.by_name[name].signing
-        return is_signed(signature, key, label, *self._place.parts, name, *parts)
+        return is_from(self._roster.by_name[name], signature, self._place, label, *parts)
 
     def _enough(self) -> None:
         if len(self._seals) < self._parameters.survivors:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +28,10 @@ from hansa.crypto.encoding import digest
 from hansa.crypto.envelope import EnvelopeError
 from hansa.crypto.field import Field
 from hansa.crypto.ring import N
-from hansa.crypto.signature import is_signed
-from hansa.secure_sum import interface
 from hansa.secure_sum.interface import Keys, Refused
+from hansa.secure_sum.joined import JoinedParty
 from hansa.secure_sum.messages import understood
-from hansa.secure_sum.roster import Member, Place, Roster
+from hansa.secure_sum.roster import Place
 from hansa.secure_sum.sealed.messages import (
     FIELDS,
     Complaints,
@@ -52,8 +51,6 @@ from hansa.secure_sum.sealed.messages import (
 from hansa.secure_sum.sealed.parameters import Parameters
 from hansa.secure_sum.sealed.seal import Integers, seal
 
-T = TypeVar("T")
-
 
 @dataclass(kw_only=True)
 class _Held:
@@ -64,7 +61,7 @@ class _Held:
     shares: dict[str, Field] | None = None  # by dealer; None before delivery
 
 
-class Party(interface.Party):
+class Party(JoinedParty[Parameters]):
     """One client in the sealed sums of a run.
 
     Attributes:
@@ -72,31 +69,9 @@ class Party(interface.Party):
     """
 
     def __init__(self, name: str, keys: Keys, memory: MutableMapping[str, bytes]) -> None:
-        """Take name and keys.
-
-        Args:
-            name: The client's name.
-            keys: Its private keys.
-            memory: What it has sealed, locked and opened; kept on the disk where a process may end.
-        """
-        self.member = Member(name=name, exchange=keys.exchange.public, signing=keys.signing.public)
-        self._name, self._exchange, self._signing = name, keys.exchange, keys.signing
-        self._memory = memory
+        """Take name and keys; see `JoinedParty`."""
+        super().__init__(name, keys, memory)
         self._held: _Held | None = None
-
-    def join(self, roster: Roster, configuration: bytes, parameters: Parameters) -> None:
-        """Pin the run: its roster, configuration and parameters.
-
-        Raises:
-            Refused: If this party is not in the roster with its keys, or has joined with another roster,
-                configuration or parameters.
-        """
-        if roster.by_name.get(self._name) != self.member:
-            raise Refused(f"{self._name!r} is not in the roster with its own keys")
-        pinned = digest("run", roster.hash, configuration, repr(sorted(parameters.describe().items())))
-        if self._memory.setdefault("run", pinned) != pinned:
-            raise Refused("roster, configuration or parameters changed; that is another run, with other keys")
-        self._roster, self._configuration, self._parameters = roster, configuration, parameters
 
     # ------------------------------------------------------------------ phases
 
@@ -149,7 +124,7 @@ class Party(interface.Party):
         content = digest("vector", salt, np.ascontiguousarray(vector, "<i8").tobytes())
         self._once(f"sealed {place.round} vector {content.hex()}", hashed)  # whatever the purpose
         self._once(done, hashed)
-        signature = self._signing.sign("seal", *place.parts, self._name, hashed, root)
+        signature = self._sign(place, "seal", hashed, root)
         self._held = _Held(place=place)
         return SealedVector(sender=self._name, seal=sealed, envelopes=envelopes, signature=signature)
 
@@ -194,7 +169,7 @@ class Party(interface.Party):
         chosen = self._chosen(understood(survivors, Survivors, FIELDS).names, held)
         hashed = survivors_hash(chosen)
         self._once(f"locked {place.purpose} {place.round} {place.attempt}", hashed, again=True)
-        return Lock(self._signing.sign("lock", *place.parts, self._name, hashed))
+        return Lock(self._sign(place, "lock", hashed))
 
     def open(self, survivors: Survivors, locks: Locks, place: Place) -> Opening:
         """Give this holder's share of the sum of the keys, having seen enough locks on the same survivors.
@@ -209,8 +184,7 @@ class Party(interface.Party):
         if self._memory.get(f"locked {place.purpose} {place.round} {place.attempt}") != hashed:
             raise Refused("these survivors were not locked by this holder")
         valid = sum(
-            name in place.holders
-            and is_signed(signature, self._roster.by_name[name].signing, "lock", *place.parts, name, hashed)
+            name in place.holders and self._signed(name, signature, place, "lock", hashed)
             for name, signature in locks.signatures.items()
         )
         if valid < self._parameters.threshold:
@@ -221,31 +195,16 @@ class Party(interface.Party):
         total = np.zeros(N, np.uint64)
         for entry in chosen:
             field.add_into(total, held.shares[entry.sender])  # type: ignore[index] - `_chosen` has looked
-        signature = self._signing.sign("open", *place.parts, self._name, hashed, share_hash(total))
+        signature = self._sign(place, "open", hashed, share_hash(total))
         return Opening(share=total, signature=signature)
 
     # ------------------------------------------------------------------ checks
 
     def _checked(self, place: Place) -> Place:
-        """Return a place that this party may take part in, made anew."""
-        place = understood(place, Place, FIELDS)
-        if not (0 <= place.round < 2**63 and 0 <= place.attempt < 2**63 and len(place.payload) == 32):
-            raise Refused("round, attempt or hash of the payload are none")
-        if not (place.purpose.isascii() and place.purpose.isidentifier() and len(place.purpose) <= 32):
-            raise Refused("the purpose is none")
-        if place.configuration != self._configuration or place.roster != self._roster.hash:
-            raise Refused("the message is of another configuration or roster")
-        names = place.cohort
-        if len(set(names)) != len(names):
-            raise Refused("a member is twice in the cohort")
-        strangers = [name for name in names if name not in self._roster.by_name]
-        if strangers:
-            raise Refused(f"{strangers[0]!r} is in the cohort and not in the roster")
-        if self._name not in names:
-            raise Refused(f"{self._name!r} is not in the cohort")
-        if len(names) != self._parameters.members or len(place.holders) != self._parameters.holders:
+        place = super()._checked(place)
+        if len(place.holders) != self._parameters.holders:
             raise Refused(
-                f"the cohort has {len(names)} members; the sum was planned for {self._parameters.members}"
+                f"{len(place.holders)} hold shares; the sum was planned for {self._parameters.holders}"
             )
         return place
 
@@ -266,9 +225,7 @@ class Party(interface.Party):
         for entry in entries:
             if len(entry.envelopes) != len(place.holders):
                 raise Refused(f"{entry.sender!r} has {len(entry.envelopes)} envelopes")
-            key = self._roster.by_name[entry.sender].signing
-            parts = (*place.parts, entry.sender, entry.seal, entry.root)
-            if not is_signed(entry.signature, key, "seal", *parts):
+            if not self._signed(entry.sender, entry.signature, place, "seal", entry.seal, entry.root):
                 raise Refused(f"the seal of {entry.sender!r} is not signed by it for this round and attempt")
             if entry.sender == self._name and entry.seal != own:
                 raise Refused("the seal shown as this party's own is another one")
@@ -305,10 +262,3 @@ class Party(interface.Party):
 
     def _context(self, place: Place, sender: str, receiver: str) -> tuple[bytes | str | int, ...]:
         return (*place.parts, sender, receiver)
-
-    def _once(self, what: str, value: bytes, *, again: bool = False) -> None:
-        """Write down what is about to be done; refuse what was done before, unless it is the same again."""
-        before = self._memory.get(what)
-        if before is not None and not (again and before == value):
-            raise Refused(f"this party has already {what.split(maxsplit=1)[0]} something here")
-        self._memory[what] = value
