@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Hashable
 
 import numpy as np
 
@@ -91,6 +92,23 @@ JUNK = [
     Raising({"c1": b""}),
     type,
 ]
+
+
+def inside(message, well_formed=()):
+    """A message with one item of each tuple, and one value or key of each dict, replaced by junk.
+
+    Values of the types that are well formed there are left out.
+    """
+    for each, junk in itertools.product(dataclasses.fields(message), JUNK):
+        value = getattr(message, each.name)
+        if type(value) is tuple:
+            yield dataclasses.replace(message, **{each.name: (junk, *value[1:])})
+        if type(value) is dict:
+            (key, first), *rest = value.items()
+            if type(junk) not in well_formed:
+                yield dataclasses.replace(message, **{each.name: {key: junk, **dict(rest)}})
+            if isinstance(junk, Hashable):
+                yield dataclasses.replace(message, **{each.name: {junk: first, **dict(rest)}})
 
 
 def variants(message):

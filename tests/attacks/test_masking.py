@@ -30,7 +30,8 @@ from hansa.secure_sum.masking.messages import (
     vector_hash,
 )
 from hansa.secure_sum.masking.parameters import choose
-from junk import JUNK, variants
+from hansa.secure_sum.messages import is_from
+from junk import JUNK, inside, variants
 from masking_run import MaskedRun, attempt
 
 
@@ -698,7 +699,7 @@ def test_what_is_remembered_holds_no_secret():
 
 def refused(party, phase, message, place):
     with pytest.raises(Refused):
-        if phase == "train":
+        if type(phase) is str and phase == "train":
             party.send(np.zeros(5, np.int64), message, place)
         else:
             party.answer(phase, message, place)
@@ -712,7 +713,8 @@ def messages(run):
     yield "train", deals["c0"], deals["c0"].entries
     survivors = run.server.survivors(run.masked(deals))
     yield "lock", survivors, survivors.entries
-    yield "unmask", run.server.locks(run.locked(survivors)), ()
+    locks = run.server.locks(run.locked(survivors)).signatures
+    yield "unmask", Locks(dict(list(locks.items())[:4])), ()  # no more than are needed
 
 
 def test_whatever_a_server_sends_a_client_refuses_it_and_goes_on():
@@ -720,11 +722,16 @@ def test_whatever_a_server_sends_a_client_refuses_it_and_goes_on():
     party, bare = run.parties["c0"], run.at(0, 0)
     for phase, good, entries in messages(run):
         before = dict(run.memories[0])
-        for bad in (*variants(good), *JUNK):
+        # Any bytes are an envelope: one that is of no use.
+        for bad in (*variants(good), *inside(good, (bytes,) if phase == "train" else ()), *JUNK):
             refused(party, phase, bad, run.place)
         for entry in entries[:1]:
             for bad in variants(entry):
                 refused(party, phase, dataclasses.replace(good, entries=(bad, *entries[1:])), run.place)
+        for junk in JUNK:
+            refused(party, junk, good, run.place)
+        for place in inside(bare):
+            refused(party, phase, good, place)
         for place in (*variants(bare), *JUNK):
             told = vars(place) if type(place) is type(run.place) else {}
             if [(type(v), v) for v in told.values()] == [(type(v), v) for v in vars(bare).values()]:
@@ -744,7 +751,7 @@ def test_whatever_a_client_sends_the_server_drops_it_with_a_reason():
         assert 0 < len(server.dropped["c1"]) < 200
     shown = run.server.adverts(adverts)
     deals = run.shared(shown)
-    for bad in (*variants(deals["c1"]), *JUNK):
+    for bad in (*variants(deals["c1"]), *inside(deals["c1"]), *JUNK):
         server = Coordinator(run.roster, run.parameters, run.place)
         server.adverts(adverts)
         server.deals({**deals, "c1": bad})
@@ -764,6 +771,74 @@ def test_whatever_a_client_sends_the_server_drops_it_with_a_reason():
         assert "c1" not in run.server.locks({**locks, "c1": bad, "stranger": bad}).signatures
     run.server.left = left
     unmasked = run.unmasked(run.server.locks(locks))
-    for bad in (*variants(unmasked["c1"]), *JUNK):
+    for bad in (*variants(unmasked["c1"]), *inside(unmasked["c1"]), *JUNK):
         result = run.server.sum({**unmasked, "c1": bad, "stranger": bad})
         assert np.array_equal(result.total, run.sum_of(run.names))
+        assert result.wrong == ()
+
+
+@pytest.mark.parametrize("purpose", ["", "train 1", "1 vector", "x\n", "tr\u00e4in", "x" * 33])
+def test_a_purpose_that_could_be_read_as_another_note_is_none(purpose):
+    # What a client has done is written down by purpose, round and attempt, in one text.
+    run = MaskedRun(4)
+    with pytest.raises(Refused, match="the purpose is none"):
+        run.parties["c0"].answer("advertise", None, dataclasses.replace(run.place, purpose=purpose))
+
+
+def test_hashes_are_computed_and_not_taken():
+    # A message brings the values of its own computed hashes along.
+    run = MaskedRun(5)
+    adverts = run.to_adverts()
+    deals = run.shared(adverts)
+    false = dataclasses.replace(deals["c1"], envelopes=deals["c2"].envelopes)
+    false.__dict__["entry"] = deals["c1"].entry
+    server = Coordinator(run.roster, run.parameters, run.place)
+    server.adverts({entry.sender: entry for entry in adverts.entries})
+    server.deals({**deals, "c1": false})
+    assert set(server.dropped) == {"c1"}
+    masked = run.masked(run.server.deals(deals))
+    false = dataclasses.replace(masked["c1"], vector=masked["c1"].vector + np.uint32(1))
+    false.__dict__["entry"] = masked["c1"].entry
+    run.server.survivors({**masked, "c1": false})
+    assert set(run.server.dropped) == {"c1"}
+    place = run.at(0, 0)
+    place.__dict__["parts"] = run.at(1, 0).parts
+    run.memories[2].clear()
+    advert = run.restarted("c2").answer("advertise", None, place)
+    assert is_from(run.roster.by_name["c2"], advert.signature, run.place, "masking.advert", advert.public)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: np.asfortranarray(np.stack([a, a]))[0],
+        lambda a: a[::-1].copy()[::-1],
+        lambda a: np.repeat(a, 2)[::2],
+        lambda a: np.frombuffer(b"x" + a.tobytes(), np.uint8)[1:].view(a.dtype),
+        lambda a: a.astype(np.dtype(a.dtype.str, metadata={"x": 1})),
+    ],
+    ids=["fortran", "backwards", "strided", "unaligned", "described"],
+)
+def test_how_an_array_lies_in_memory_changes_nothing(change):
+    run = MaskedRun(6)
+    masked = run.masked(run.to_deals(), gone=["c5"])
+    masked["c1"] = dataclasses.replace(masked["c1"], vector=change(masked["c1"].vector))
+    came = run.unmasked(run.server.locks(run.locked(run.server.survivors(masked))))
+    told = {name: change(share) for name, share in came["c1"].shares.items()}
+    result = run.server.sum({**came, "c1": dataclasses.replace(came["c1"], shares=told)})
+    assert np.array_equal(result.total, run.sum_of(run.names[:5]))
+    assert result.wrong == ()
+
+
+def test_an_array_that_claims_more_than_it_has_costs_nothing():
+    run = MaskedRun(6)
+    masked = run.masked(run.to_deals())
+    for vector in (np.broadcast_to(np.uint32(1), 1 << 45), np.broadcast_to(np.uint32(1), (1 << 40, 5))):
+        server = Coordinator(run.roster, run.parameters, run.place)
+        server.left, server._root = run.names, run.server._root
+        server.survivors({**masked, "c1": dataclasses.replace(masked["c1"], vector=vector)})
+        assert server.dropped == {"c1": "the masked vector is not of 5 words"}
+    came = run.unmasked(run.server.locks(run.locked(run.server.survivors(masked))))
+    huge = np.broadcast_to(np.uint64(1), (1 << 45, 5))
+    told = dataclasses.replace(came["c1"], shares={**came["c1"].shares, "c0": huge})
+    assert np.array_equal(run.server.sum({**came, "c1": told}).total, run.sum_of(run.names))

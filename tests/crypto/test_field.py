@@ -26,6 +26,11 @@ def test_operations_are_those_of_integers(pairs):
     assert field.mul(a, b).tolist() == [x * y % P for x, y in pairs]
 
 
+@given(st.lists(elements.filter(bool), max_size=20))
+def test_inverses_of_many(values):
+    assert field.inverses(array(values)).tolist() == [pow(value, -1, P) for value in values]
+
+
 def test_edges_against_edges():
     for x in EDGES:
         a, b = array([x] * len(EDGES)), array(EDGES)
@@ -63,6 +68,8 @@ def test_seven_is_no_square_so_the_extension_is_a_field():
 
 @pytest.mark.parametrize("zero", [0, P])
 def test_zero_has_no_inverse(zero):
+    with pytest.raises(ZeroDivisionError):
+        field.inverses(array([3, zero % P, 5]))
     with pytest.raises(ZeroDivisionError):
         field.inverse(zero)
     with pytest.raises(ZeroDivisionError):

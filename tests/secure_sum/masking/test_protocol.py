@@ -28,6 +28,19 @@ def patterns(count, most):
                 yield {p: [n for n, at in zip(names, phases, strict=True) if at == p] for p in PHASES}
 
 
+@pytest.mark.parametrize(("count", "neighbours"), [(5, None), (20, 10)])
+def test_what_a_client_sends_has_the_size_that_is_told(count, neighbours):
+    run = MaskedRun(count, neighbours=neighbours)
+    told = run.parameters.describe()
+    deals = run.shared(run.to_adverts())
+    masked = run.masked(run.server.deals(deals))
+    came = run.unmasked(run.server.locks(run.locked(run.server.survivors(masked))))
+    for name in run.names:
+        assert sum(map(len, deals[name].envelopes)) == told["share_bytes"]
+        assert masked[name].vector.nbytes == told["bytes"]
+        assert sum(share.nbytes for share in came[name].shares.values()) == told["opening_bytes"]
+
+
 @pytest.mark.parametrize("count", [4, 5])
 def test_every_dropout_pattern_gives_the_plain_sum_or_nothing(count):
     for gone in patterns(count, 2):

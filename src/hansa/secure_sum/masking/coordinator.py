@@ -69,6 +69,7 @@ class Coordinator:
         self._roster, self._parameters, self._place = roster, parameters, place
         self.left: tuple[str, ...] = place.cohort
         self.dropped: dict[str, str] = {}
+        self._points = {name: point for point, name in enumerate(place.cohort, start=1)}
         self._public: dict[str, bytes] = {}
         self._graph = Graph((), 0, b"")
         self._commitments: dict[str, bytes] = {}
@@ -185,7 +186,7 @@ class Coordinator:
                 f"{len(holders)} shares of a secret of {dealer!r} came; {self._parameters.threshold} are "
                 "needed. Nothing was learned."
             )
-        points = [self._place.cohort.index(name) + 1 for name in holders]
+        points = [self._points[name] for name in holders]
         rows = np.stack([came[name].shares[dealer] for name in holders])
         try:
             secret, wrong = shares.restore(

@@ -18,7 +18,7 @@ Leaks:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ from hansa.crypto.encoding import Part, digest
 from hansa.crypto.envelope import EnvelopeError, ExchangeKey
 from hansa.crypto.field import Field
 from hansa.crypto.secret import Secret
-from hansa.secure_sum.interface import Keys, Refused
+from hansa.secure_sum.interface import Refused
 from hansa.secure_sum.joined import JoinedParty
 from hansa.secure_sum.masking import shares
 from hansa.secure_sum.masking.graph import Graph
@@ -88,16 +88,9 @@ class _Held:
 
 
 class Party(JoinedParty[Parameters]):
-    """One client in the masked sums of a run.
+    """One client in the masked sums of a run."""
 
-    Attributes:
-        member: Its name and public keys.
-    """
-
-    def __init__(self, name: str, keys: Keys, memory: MutableMapping[str, bytes]) -> None:
-        """Take name and keys; see `JoinedParty`."""
-        super().__init__(name, keys, memory)
-        self._held: _Held | None = None
+    _held: _Held | None = None
 
     # ------------------------------------------------------------------ phases
 
@@ -119,7 +112,7 @@ class Party(JoinedParty[Parameters]):
             return self.lock(understood(message, Survivors, FIELDS), place)
         if phase == "unmask":
             return self.unmask(understood(message, Locks, FIELDS), place)
-        raise Refused("a masked sum has no such phase")
+        raise Refused(f"a masked sum has no phase {phase[:40]!r}")
 
     def advertise(self, place: Place) -> Advert:
         """Make a mask key for an attempt, and sign it.

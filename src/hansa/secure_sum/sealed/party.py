@@ -17,7 +17,6 @@ Leaks:
 from __future__ import annotations
 
 import os
-from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +27,7 @@ from hansa.crypto.encoding import digest
 from hansa.crypto.envelope import EnvelopeError
 from hansa.crypto.field import Field
 from hansa.crypto.ring import N
-from hansa.secure_sum.interface import Keys, Refused
+from hansa.secure_sum.interface import Refused
 from hansa.secure_sum.joined import JoinedParty
 from hansa.secure_sum.messages import understood
 from hansa.secure_sum.roster import Place
@@ -62,16 +61,9 @@ class _Held:
 
 
 class Party(JoinedParty[Parameters]):
-    """One client in the sealed sums of a run.
+    """One client in the sealed sums of a run."""
 
-    Attributes:
-        member: Its name and public keys.
-    """
-
-    def __init__(self, name: str, keys: Keys, memory: MutableMapping[str, bytes]) -> None:
-        """Take name and keys; see `JoinedParty`."""
-        super().__init__(name, keys, memory)
-        self._held: _Held | None = None
+    _held: _Held | None = None
 
     # ------------------------------------------------------------------ phases
 
