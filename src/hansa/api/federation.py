@@ -20,7 +20,6 @@ from hansa.api.inputs import (
     as_folder,
     as_quantise,
     as_rows,
-    as_secure_sum,
     as_target,
     check_rounds,
     check_texts,
@@ -44,7 +43,7 @@ from hansa.report.data import Comparison, ReportData
 from hansa.report.page import write_report
 from hansa.rng import Seeds
 from hansa.round import first_state
-from hansa.secure_sum import SecureSum
+from hansa.secure_sum import Plain, SecureSum, as_secure_sum
 from hansa.server.aggregate import Aggregate
 from hansa.server.cohort import Cohort, as_cohort
 from hansa.store.run import Run
@@ -134,7 +133,7 @@ class Federation:
         self.aggregate: Aggregate = aggregate
         self.compress = as_compress(compress)
         self.quantise = as_quantise(quantise)
-        self.secure_sum = as_secure_sum(secure_sum)
+        self.secure_sum = Plain() if secure_sum is None else as_secure_sum(secure_sum)
         self.server_optimizer = checked_optimizer(server_optimizer)
         self.engine = as_engine(engine)
         self.class_weight = class_weight

@@ -15,7 +15,6 @@ from hansa.data.sources import as_examples
 from hansa.encode import EightBits, Quantise, TopK
 from hansa.engine import ENGINES, Declared
 from hansa.errors import ConfigurationError, UnknownNameError
-from hansa.secure_sum import SECURE_SUMS, Plain, SecureSum
 from hansa.types import Examples
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
@@ -99,27 +98,6 @@ def as_rows(validation: Any) -> Examples:
     raise ConfigurationError(
         f"validation must be (x, y), (x, y, sample_weight) or Examples, got {type(validation).__name__}."
     )
-
-
-def as_secure_sum(value: Any) -> SecureSum:
-    """Return a secure sum for what the user wrote: its name, one, or None for the plain sum.
-
-    Raises:
-        UnknownNameError: If there is none of that name.
-        ConfigurationError: If it is neither.
-    """
-    if value is None:
-        return Plain()
-    if isinstance(value, str):
-        if value not in SECURE_SUMS:
-            raise UnknownNameError("secure sum", value, SECURE_SUMS)
-        return SECURE_SUMS[value]()
-    if not isinstance(value, SecureSum):
-        raise ConfigurationError(
-            f"secure_sum is one of {', '.join(map(repr, SECURE_SUMS))}, or a declaration such as "
-            f"hansa.Sealed(); got {value!r}."
-        )
-    return value
 
 
 def as_quantise(value: Any) -> Quantise | None:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from hansa.data.client import as_clients
 from hansa.data.labels import class_labels
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
-from hansa.secure_sum import SecureSum
+from hansa.secure_sum import SecureSum, as_secure_sum
 from hansa.statistics.columns import as_splits, parts, read
 from hansa.statistics.limbs import decode_counts, encode_counts
-from hansa.statistics.sums import PLAIN, add, as_secure_sum
+from hansa.statistics.sums import PLAIN, add
 from hansa.types import ClientData
 
 MOST_CLASSES = 1 << 16

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.secure_sum import SecureSum
+from hansa.secure_sum import SecureSum, as_secure_sum
 from hansa.statistics.columns import plain, position, read_tables
 from hansa.statistics.moments import sum_moments
 from hansa.statistics.order import between, neighbours
 from hansa.statistics.refine import ROUNDS, find
-from hansa.statistics.sums import PLAIN, as_secure_sum
+from hansa.statistics.sums import PLAIN
 
 _AT = (0.0, 0.25, 0.5, 0.75, 1.0)
 _FIELDS = ("count", "missing", "mean", "deviation", "minimum", "lower", "median", "upper", "maximum")

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.errors import ConfigurationError, DataError
-from hansa.secure_sum import SecureSum
+from hansa.secure_sum import SecureSum, as_secure_sum
 from hansa.statistics.columns import Table, plain, position, read_tables
 from hansa.statistics.limbs import COUNT_LIMBS, SQUARES, SUMS, decode_counts, encode_counts
-from hansa.statistics.sums import PLAIN, add, as_secure_sum
+from hansa.statistics.sums import PLAIN, add
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.errors import ConfigurationError
-from hansa.secure_sum import SecureSum
+from hansa.secure_sum import SecureSum, as_secure_sum
 from hansa.statistics.columns import plain, position, read_tables
 from hansa.statistics.refine import ROUNDS, Integers, find
-from hansa.statistics.sums import PLAIN, as_secure_sum
+from hansa.statistics.sums import PLAIN
 
 MOST_QUANTILES = 1000
 

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hansa.engine.parties import sum_vectors
-from hansa.errors import ConfigurationError, UnknownNameError, VoidRoundError
-from hansa.secure_sum import SECURE_SUMS, Plain, SecureSum
+from hansa.errors import ConfigurationError, VoidRoundError
+from hansa.secure_sum import Plain, SecureSum
 from hansa.statistics.limbs import BOUND
 
 PLAIN = Plain()
-
-
-def as_secure_sum(value: Any) -> SecureSum:
-    """Return a secure sum that is given as such or by its name.
-
-    Raises:
-        UnknownNameError: If there is none of this name.
-        ConfigurationError: If it is neither.
-    """
-    if isinstance(value, str):
-        if value not in SECURE_SUMS:
-            raise UnknownNameError("secure sum", value, SECURE_SUMS)
-        return SECURE_SUMS[value]()
-    if not isinstance(value, SecureSum):
-        raise ConfigurationError(
-            f"secure_sum is {value!r}; expected one such as hansa.Sealed(), or one of the names "
-            f"{', '.join(map(repr, SECURE_SUMS))}."
-        )
-    return value
 
 
 def add(vectors: Mapping[str, NDArray[np.int64]], secure_sum: SecureSum, label: str) -> NDArray[np.int64]:
