@@ -68,7 +68,7 @@ $(VENV)/.base: pyproject.toml | $(BIN)/python
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	@echo "Installing Hansa and what its tests need into $(VENV) (once; a few minutes)"
-	@$(PIP) -e '.[tensorflow,sklearn,parquet,ray,secure]' --group test
+	@$(PIP) -e '.[tensorflow,sklearn,parquet,ray,secure,privacy]' --group test
 	@touch $@ $(VENV)/.base
 
 $(VENV)/.check: pyproject.toml $(VENV)/.test

@@ -254,6 +254,28 @@ class Batches:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrivateSteps:
+    """What makes the steps of a local training differentially private (Abadi et al., 2016, algorithm 1).
+
+    In each step every example's gradient is shortened to a norm, they are added up, Gaussian noise is added to
+    the sum, and the sum is divided by the expected number of examples, whatever the number drawn.
+
+    Attributes:
+        clip_l2: Norm that the gradient of one example, over all trainable weights, is shortened to.
+        noise: Standard deviation of the noise in each coordinate of the sum: noise multiplier times clip.
+        expected: Expected number of examples of a minibatch, the denominator, above 0.
+        key: 32 secret bytes from which the noise of this training comes.
+        microbatch: Examples whose gradients are held at once, at most; None lets the learner choose.
+    """
+
+    clip_l2: float
+    noise: float
+    expected: float
+    key: bytes = field(repr=False)
+    microbatch: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class LocalTask:
     """The local work of one client in one round, as its learner receives it.
 
@@ -268,6 +290,8 @@ class LocalTask:
         control: Flat vector handed to ``correct``, or None.
         learning_rate: Replaces the compiled optimizer's, or None to keep it.
         seed: Seed of the model's own random layers (dropout).
+        private: Makes the steps differentially private, or None. Minibatches are then of any size, also
+            empty ones and ones larger than ``batch_size``.
     """
 
     start: FloatVector
@@ -278,6 +302,7 @@ class LocalTask:
     control: FloatVector | None = None
     learning_rate: float | None = None
     seed: int = 0
+    private: PrivateSteps | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.batches, Batches):

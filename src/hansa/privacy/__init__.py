@@ -1,0 +1,1 @@
+"""Stage: differential privacy. Plans, their noise, and the accountant that says what they promise."""
