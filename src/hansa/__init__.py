@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hansa._version import __version__
 
 if TYPE_CHECKING:
-    from hansa import data, datasets, statistics
+    from hansa import data, datasets, privacy, statistics
     from hansa.algorithms import (
         Algorithm,
         FedAdagrad,
@@ -25,19 +25,20 @@ if TYPE_CHECKING:
         Scaffold,
     )
     from hansa.api import Federation, Progress, compare
+    from hansa.cohort import AllClients, AtMost, FixedSize, Poisson
     from hansa.encode import EightBits, Quantise, TopK
     from hansa.engine import Local, RayCluster, Vector
     from hansa.errors import HansaError
     from hansa.record import RoundRecord
     from hansa.report.partition import partition_svg
     from hansa.secure_sum import Plain, Sealed
-    from hansa.server.cohort import AllClients, FixedSize, Poisson
     from hansa.train.learner import Learner
     from hansa.types import Examples
 
 _HOMES = {
     "Algorithm": "hansa.algorithms",
-    "AllClients": "hansa.server.cohort",
+    "AllClients": "hansa.cohort",
+    "AtMost": "hansa.cohort",
     "EightBits": "hansa.encode",
     "Examples": "hansa.types",
     "FedAdagrad": "hansa.algorithms",
@@ -48,12 +49,12 @@ _HOMES = {
     "FedSGD": "hansa.algorithms",
     "FedYogi": "hansa.algorithms",
     "Federation": "hansa.api",
-    "FixedSize": "hansa.server.cohort",
+    "FixedSize": "hansa.cohort",
     "HansaError": "hansa.errors",
     "Learner": "hansa.train.learner",
     "Local": "hansa.engine",
     "Plain": "hansa.secure_sum",
-    "Poisson": "hansa.server.cohort",
+    "Poisson": "hansa.cohort",
     "Progress": "hansa.api",
     "Quantise": "hansa.encode",
     "RayCluster": "hansa.engine",
@@ -65,11 +66,12 @@ _HOMES = {
     "compare": "hansa.api",
     "partition_svg": "hansa.report.partition",
 }
-_MODULES = ("data", "datasets", "errors", "statistics", "ui")
+_MODULES = ("data", "datasets", "errors", "privacy", "statistics", "ui")
 
 __all__ = [
     "Algorithm",
     "AllClients",
+    "AtMost",
     "EightBits",
     "Examples",
     "FedAdagrad",
@@ -99,6 +101,7 @@ __all__ = [
     "data",
     "datasets",
     "partition_svg",
+    "privacy",
     "statistics",
 ]
 

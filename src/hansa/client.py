@@ -16,11 +16,13 @@ import numpy as np
 from hansa.encode import compress, decompress
 from hansa.errors import UpdateError
 from hansa.plan import POSITION, RESIDUAL, Plan
+from hansa.privacy import ClientLevel, RecordDP
+from hansa.protect import private_steps, protected
 from hansa.rng import Seeds
 from hansa.secure_sum.interface import Keys
 from hansa.secure_sum.phases import payload_hash
 from hansa.secure_sum.tree import unusable
-from hansa.train.batches import carried_batches, fresh_batches
+from hansa.train.batches import carried_batches, fresh_batches, sampled_batches
 from hansa.train.learner import Learner, Measures, class_weighted
 from hansa.types import (
     Array,
@@ -82,6 +84,7 @@ def begin(plan: Plan, site: Site, *, start: Start, memory: Memory, seeds: Seeds)
     return LocalTask(
         start=plan.full(start.weights, memory),
         batches=_batches(plan, site, memory, seeds, start.round),
+        private=private_steps(plan, site.name, start.round, seeds),
         batch_size=algorithm.batch_size,
         kind=algorithm.work,
         correct=algorithm.correct if algorithm.corrects else None,
@@ -122,7 +125,9 @@ def finish(
     metrics = {"training": trained.metrics, "before": before or {}, "after": after or {}}
     reply = Reply(delta=delta, examples=rows, metrics=metrics)
     finite = bool(np.isfinite(delta.vector).all())
-    if plan.encoder is not None:
+    if isinstance(plan.private, ClientLevel):
+        reply = protected(plan, site.name, reply, start=start, seeds=seeds)
+    elif plan.encoder is not None:
         reply = encoded(plan, site, reply, start=start, seeds=seeds)
     elif plan.compress is not None and finite:
         reply, remembered = compressed(plan, site, reply, {**memory, **remembered}, start=start, seeds=seeds)
@@ -151,7 +156,7 @@ def why_not(plan: Plan, ask: Ask, seeds: Seeds) -> str:
     if place.payload != payload_hash(ask.payload):
         return "what this client was given is not what the messages say that all were given"
     everyone = ask.phase == "tell" and plan.clients_validate == "all"
-    expected = plan.clients if everyone else plan.cohort.draw(plan.clients, place.round, seeds)
+    expected = plan.clients if everyone else plan.draw(place.round, seeds)
     if place.cohort != expected:
         return "the cohort is not the one that the configuration draws for this round"
     return ""
@@ -236,6 +241,13 @@ def measure(plan: Plan, site: Site, learner: Measures, weights: FloatVector) -> 
 
 def _batches(plan: Plan, site: Site, memory: Memory, seeds: Seeds, number: int) -> Batches:
     algorithm, rows = plan.algorithm, len(site.data.train)
+    if isinstance(plan.private, RecordDP):
+        return sampled_batches(
+            rows,
+            rate=plan.private.rate(site.name),
+            steps=plan.private.steps_a_round(site.name),
+            stream=seeds.hidden.stream("records", site.name, number),
+        )
     if algorithm.carry_over and algorithm.steps is not None:
         return carried_batches(
             rows,

@@ -14,14 +14,16 @@ from typing import Any, Literal
 import numpy as np
 
 from hansa.algorithms.algorithm import Algorithm, positive
+from hansa.cohort import Cohort
 from hansa.encode import EightBits, Encoder, Quantise, TopK, check_room
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
 from hansa.evaluate.tally import BOUND, Tally
+from hansa.privacy import AdaptiveClip, ClientLevel, DistributedDP, Facts, Privacy, RecordDP
+from hansa.rng import Seeds
 from hansa.secure_sum.interface import Planned, Run, SecureSum, Shape
 from hansa.secure_sum.plain import Plain
 from hansa.secure_sum.roster import Roster
 from hansa.server.aggregate import KINDS, Aggregate
-from hansa.server.cohort import Cohort
 from hansa.tree import Layout
 from hansa.types import Array, DataCard, FloatVector, Memory
 
@@ -33,6 +35,8 @@ MOST_TOLD = 1000
 FEWEST_STEPS = 1 << 12
 """A clip of fewer steps is too coarse to take without being asked for."""
 VALIDATES = ("all", "cohort", "none")
+SEEN_PLAIN = "It sees every client's update."
+SEEN_SUMS = "Single updates are hidden in a secure sum."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,8 @@ class Plan:
         compress: How updates are made smaller for a plain sum, or None.
         quantise: How updates become integers; None leaves them floats, where the secure sum takes such.
         secure_sum: How the sum comes about.
+        privacy: The plan of differential privacy, or None. One of whole clients owns cohort and weights.
+        seed: Root of the run's public randomness, from which public cohorts follow.
         metrics: Names of the metrics that clients measure, where they tell them through a secure sum.
         roster: Names and public keys of the clients, where the secure sum needs such.
         configuration: Hash of the run's configuration, to which messages of the secure sum are bound.
@@ -74,6 +80,8 @@ class Plan:
     compress: TopK | EightBits | None = None
     quantise: Quantise | None = None
     secure_sum: SecureSum = field(default_factory=Plain)
+    privacy: Privacy | None = None
+    seed: int = 0
     metrics: tuple[str, ...] = ()
     roster: Roster | None = None
     configuration: bytes = b""
@@ -92,6 +100,7 @@ class Plan:
         _check_settings(self)
         _check_algorithm(self)
         _check_class_weight(self)
+        _check_privacy(self)
         _check_sum(self)
 
     @cached_property
@@ -141,6 +150,7 @@ class Plan:
             and self.secure_sum.sends_update
             and self.encoder is None
             and self.compress is None
+            and self.privacy is None
             and not callable(self.aggregate)
             and not self.local_metrics
         )
@@ -158,9 +168,13 @@ class Plan:
     @cached_property
     def settled(self) -> Quantise | None:
         """How updates become integers, with the largest weight of this run; None where they stay floats."""
-        if self.quantise is None and self.secure_sum.sends_update:
+        clients = self.privacy if isinstance(self.privacy, ClientLevel) else None
+        if self.quantise is None and self.secure_sum.sends_update and not (clients and clients.integers):
             return None
         wanted = Quantise() if self.quantise is None else self.quantise
+        if clients is not None and not isinstance(clients.clip, (float, AdaptiveClip)):
+            rotates = wanted.rotate or isinstance(clients, DistributedDP)
+            wanted = dataclasses.replace(wanted, clip=clients.clip.norm, rotate=rotates)
         if wanted.max_weight is None:
             rows = max(card.examples.get("train", 0) for card in self.cards.values())
             wanted = dataclasses.replace(wanted, max_weight=max(1, rows))
@@ -185,7 +199,75 @@ class Plan:
     def _shape(self, encoder: Encoder | None) -> Shape:
         size = self.update_size if encoder is None else encoder.dimension
         members = self.cohort.members(len(self.clients))
-        return Shape(dimension=size, members=members, bound=None if encoder is None else encoder.bound)
+        return Shape(dimension=size, members=members, bound=None if encoder is None else self._most(encoder))
+
+    def _most(self, encoder: Encoder) -> int:
+        """Return the largest magnitude of a client's integers, with the noise that it may add."""
+        private = self._bound(encoder)
+        return encoder.bound + (private.largest_noise if isinstance(private, ClientLevel) else 0)
+
+    def _bound(self, encoder: Encoder | None) -> Privacy | None:
+        """Return the plan of privacy with what it has to know of this run."""
+        if self.privacy is None:
+            return None
+        facts = Facts(
+            population=len(self.clients),
+            size=self.update_size if encoder is None else encoder.dimension,
+            bound=0 if encoder is None else encoder.grid.bound_l2,
+            fewest=self._fewest,
+            sums=SEEN_PLAIN if self.secure_sum.sends_update else SEEN_SUMS,
+            **self._schedule,
+        )
+        return self.privacy.bound(facts)
+
+    @cached_property
+    def _fewest(self) -> int:
+        """Fewest clients of a secure sum; 0 with a plain one, which may be of any number."""
+        members = self.cohort.members(len(self.clients))
+        if self.secure_sum.sends_update or members is None:
+            return 0
+        return self.secure_sum.plan(Shape(dimension=1, members=members, bound=1)).fewest
+
+    @cached_property
+    def _schedule(self) -> dict[str, Any]:
+        """What a plan of privacy must know of who takes part and works how much, where that is public."""
+        private = self.privacy
+        if private is None:
+            return {}
+        steps, batch = self.algorithm.steps, self.algorithm.batch_size
+        rows = {name: card.examples.get("train", 0) for name, card in self.cards.items()}
+        epochs = self.algorithm.epochs or 1
+        known = {
+            "records": rows,
+            "batch_size": batch,
+            "steps": {name: steps or epochs * -(-n // batch) for name, n in rows.items()},
+        }
+        if isinstance(private, ClientLevel) and private.amplified and self.secure_sum.sends_update:
+            return known  # drawn in secret, or the same for all
+        places = {name: i for i, name in enumerate(self.clients)}
+        counts, most = np.zeros(len(self.clients), np.int64), []
+        each = np.zeros((private.rounds, len(self.clients)), np.int32)
+        for number in range(private.rounds):
+            counts[[places[name] for name in self.cohort.draw(self.clients, number, Seeds(self.seed))]] += 1
+            most.append(int(counts.max()))
+            each[number] = counts
+        if isinstance(private, RecordDP):
+            known["taken_by"] = {name: tuple(each[:, i].tolist()) for name, i in places.items()}
+        return {**known, "taken": tuple(most)}
+
+    @cached_property
+    def private(self) -> Privacy | None:
+        """The plan of differential privacy with what it has to know of this run; None without."""
+        return self._bound(self.encoder)
+
+    @property
+    def hides_cohort(self) -> bool:
+        """Whether cohorts are drawn in secret."""
+        return isinstance(self.private, ClientLevel) and self.private.secret_cohort
+
+    def draw(self, number: int, seeds: Seeds) -> tuple[str, ...]:
+        """Return the cohort of the round of this number."""
+        return self.cohort.draw(self.clients, number, seeds.hidden if self.hides_cohort else seeds)
 
     @cached_property
     def encoder(self) -> Encoder | None:
@@ -235,6 +317,7 @@ class Plan:
             **({} if self.compress is None else {"compress": self.compress.describe()}),
             **({} if self.encoder is None else {"quantise": self.encoder.describe()}),
             "secure_sum": self.sums.describe(),
+            **({} if self.private is None else {"privacy": self.private.describe()}),
             **({} if self.telling is None else {"metrics": list(self.metrics)}),
             **({} if self.roster is None else {"roster": self.roster.describe()}),
             "server_optimizer": _optimizer(self.server_optimizer),
@@ -286,6 +369,76 @@ def _check_algorithm(plan: Plan) -> None:
         )
 
 
+def _check_privacy(plan: Plan) -> None:
+    """Raise where a plan of differential privacy would not hold in this run, or not do what it says."""
+    private = plan.privacy
+    if private is None:
+        return
+    name = type(private).__name__
+    if not isinstance(private, Privacy):
+        raise ConfigurationError(
+            f"privacy must be a plan such as hansa.privacy.CentralDP(...), got {private!r}."
+        )
+    if isinstance(private, RecordDP):
+        _check_record_level(plan)
+    if isinstance(private, ClientLevel):
+        _check_client_level(plan, private)
+    _ = plan.private
+    if isinstance(private, DistributedDP) and plan.cohort.members(len(plan.clients)) is None:
+        raise ConfigurationError(
+            f"{name} divides its noise among a fixed number of clients, and this cohort has none. Take "
+            "FixedSize(n), or everyone."
+        )
+
+
+def _check_record_level(plan: Plan) -> None:
+    if plan.algorithm.work != "train":
+        raise ConfigurationError(
+            f"RecordDP adds noise in the steps of local training, and {type(plan.algorithm).__name__} takes none. "
+            "Use FedAvg(steps=1, ...), or CentralDP."
+        )
+    if plan.algorithm.carry_over or not plan.algorithm.shuffle:
+        raise ConfigurationError(
+            "RecordDP draws each minibatch anew, every record with the same chance; carry_over=True and "
+            "shuffle=False ask for another order. Leave them out."
+        )
+
+
+def _check_client_level(plan: Plan, private: ClientLevel) -> None:
+    name = type(private).__name__
+    if plan.aggregate != "uniform":
+        raise ConfigurationError(
+            f"{name} protects whole clients, so that no client may count for more by what only it knows: "
+            f"aggregate={plan.aggregate!r} would weigh by numbers of rows, which are secret too, or look at single "
+            "updates. Leave aggregate out; weights=hansa.privacy.Capped(rows) weighs by rows up to a cap."
+        )
+    if plan.compress is not None:
+        raise ConfigurationError(
+            f"{name} bounds each update by its clip, which compress would undo. Leave compress out."
+        )
+    if plan.local_metrics:
+        raise ConfigurationError(f"local_metrics tells of each client what {name} protects. Leave it out.")
+    adapts = isinstance(private.clip, AdaptiveClip)
+    if adapts and (plan.quantise is not None or not plan.secure_sum.sends_update):
+        raise ConfigurationError(
+            "AdaptiveClip changes the norm from round to round, for which the integers of quantise and of "
+            "secure sums have no room. Use Clip(norm) with them, or the plain sum without quantise."
+        )
+    if (
+        plan.quantise is not None
+        and not adapts
+        and plan.quantise.clip not in (Quantise().clip, _norm(private))
+    ):
+        raise ConfigurationError(
+            f"quantise clips updates to {plan.quantise.clip:g} and {name} to {_norm(private):g}. Say the norm "
+            "once, in the plan of privacy."
+        )
+
+
+def _norm(private: ClientLevel) -> float:
+    return getattr(private.clip, "norm", 0.0)
+
+
 def _check_sum(plan: Plan) -> None:
     """Raise where sums of integers do not fit, or a secure sum does not hold: with the numbers."""
     if not isinstance(plan.secure_sum, SecureSum):
@@ -306,7 +459,7 @@ def _check_sum(plan: Plan) -> None:
             )
         # Sums of a simulation are float64, which is exact to 2^53.
         members = plan.cohort.members(len(plan.clients)) or len(plan.clients)
-        check_room(plan.encoder.bound, members, modulus=2**54)
+        check_room(plan._most(plan.encoder), members, modulus=2**54)
     if not plan.secure_sum.sends_update and plan.local_metrics:
         raise ConfigurationError(
             "local_metrics tells what each client measures before and after its training, which a secure sum "

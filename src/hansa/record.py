@@ -39,6 +39,8 @@ class RoundRecord:
         corrected: What was wrong, by client, in answers to the secure sum that were corrected.
         void: Why the secure sum was not opened, where it was not; then the model is as before.
         clipped: How many of the updates that were used had been clipped.
+        privacy: What the round was charged for (the ledger of differential privacy): events as plain values,
+            and what is spent so far: ``epsilon``, ``delta``; empty without a plan of privacy.
         logs: Averaged loss and metrics under Keras' log names: ``loss``, ``val_loss``,
             ``clients_val_loss`` and one triple for each metric.
         clients: What each client reported, by name.
@@ -58,6 +60,7 @@ class RoundRecord:
     corrected: Mapping[str, str] = field(default_factory=dict)
     void: str = ""
     clipped: int = 0
+    privacy: Mapping[str, Any] = field(default_factory=dict)
     logs: Metrics = field(default_factory=dict)
     clients: Mapping[str, ClientRecord] = field(default_factory=dict)
     model_hash: str = ""

@@ -1,7 +1,8 @@
-"""Randomness that is always explicit: named streams derived from one root seed.
+"""Randomness that is always explicit: named streams derived from one root.
 
-Simulation randomness only (shuffles, cohort draws, initial weights). Keys, shares and
-privacy noise come from the operating system's CSPRNG, never from here.
+From the public seed comes what anyone may know beforehand: shuffles, public cohort draws, initial weights.
+What must stay hidden (privacy noise, secret draws) comes from `Seeds.hidden`, whose root is drawn from the
+operating system's generator once a run. Keys and shares come from that generator directly.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import functools
 import hashlib
 import struct
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,13 +35,24 @@ class Seeds:
 
     Attributes:
         root: The seed of the run, 0 or greater.
+        secret: 32 bytes from which what must stay hidden is derived; empty where nothing must.
     """
 
     root: int
+    secret: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.root, bool) or not isinstance(self.root, (int, np.integer)) or self.root < 0:
             raise ConfigurationError(f"seed must be an integer of 0 or more, got {self.root!r}.")
+
+    @functools.cached_property
+    def hidden(self) -> Hidden:
+        """The streams of the secret.
+
+        Raises:
+            ConfigurationError: If there is no secret.
+        """
+        return Hidden(self.secret)
 
     def stream(self, *labels: Label) -> np.random.Generator:
         """Return the generator of the stream with these labels (Philox, counter-based)."""
@@ -68,6 +80,38 @@ class Seeds:
         h = _begun(int(self.root)).copy()
         h.update(b"".join([_encoded(label) for label in labels]))
         return h.digest()
+
+
+class Hidden(Seeds):
+    """The streams of a secret. It does not print.
+
+    Assumes:
+        The secret is 32 bytes from the operating system's generator; SHA-256 is a pseudorandom function.
+
+    Example:
+        >>> Hidden(bytes(32))
+        Hidden(32 bytes)
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        """Take the secret.
+
+        Raises:
+            ConfigurationError: If it is not 32 bytes.
+        """
+        if len(secret) != 32:
+            raise ConfigurationError(
+                "something that must stay hidden was to be drawn, and there is no secret to draw it from: "
+                f"32 bytes are needed, there are {len(secret)}. Use Seeds(seed, os.urandom(32))."
+            )
+        super().__init__(int.from_bytes(b"\1" + secret))  # far above any seed that a person writes
+
+    def __repr__(self) -> str:
+        return "Hidden(32 bytes)"
+
+    def key(self, *labels: Label) -> bytes:
+        """Return 32 bytes for one use, from which nothing of the secret or of other keys can be told."""
+        return self._digest(("key", *labels))
 
 
 _REUSED = threading.local()

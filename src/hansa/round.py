@@ -11,12 +11,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from hansa.errors import RoundError, UpdateError, VoidRoundError
 from hansa.evaluate.average import average_metrics, round_logs
 from hansa.plan import Plan
+from hansa.privacy import ClientLevel
+from hansa.protect import clip_of, first_slots, release
 from hansa.record import ClientRecord, RoundRecord
 from hansa.rng import Seeds
 from hansa.server.aggregate import aggregate_with, mean_of
@@ -29,9 +32,8 @@ Steps = Generator[Ask, Answer, tuple[ServerState, RoundRecord]]
 
 def first_state(plan: Plan) -> ServerState:
     """Return the server's state before the first round."""
-    return ServerState(
-        round=0, weights=plan.shared_part(plan.initial), slots=plan.algorithm.server_slots(plan.shared)
-    )
+    slots = {**plan.algorithm.server_slots(plan.shared), **first_slots(plan)}
+    return ServerState(round=0, weights=plan.shared_part(plan.initial), slots=slots)
 
 
 def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
@@ -54,7 +56,7 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         UpdateError: If the updates do not fit the model or one another.
     """
     # Draw who takes part.
-    cohort = plan.cohort.draw(plan.clients, state.round, seeds)
+    cohort = plan.draw(state.round, seeds)
 
     # Train locally, and add the updates up.
     start = Start(
@@ -63,14 +65,19 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         extra=plan.algorithm.broadcast(state),
         learning_rate=state.learning_rate,
         seed=_seed(plan, seeds, state.round),
+        clip_l2=clip_of(plan, state),
     )
     reduce = "keep" if callable(plan.aggregate) else "sum"
     ask = Ask(phase="train", clients=cohort, payload=start, reduce=reduce)
-    norm, new, void = 0.0, state, ""
+    norm, new, void, kept = 0.0, state, "", {}
+    client_level = isinstance(plan.private, ClientLevel)
     try:
         answer = yield from plan.sums.collect(ask, number=state.round)
         # Aggregate to one mean. An empty cohort (possible with Poisson) leaves the model as it is.
-        mean = _mean(plan, start, answer) if cohort else None
+        if client_level:
+            mean, kept = release(plan, start, answer, seeds)
+        else:
+            mean = _mean(plan, start, answer) if cohort else None
     except VoidRoundError as error:
         void, mean = str(error), None
         answer = Answer(replies={}, dropped=dict.fromkeys(cohort, "the round is void"))
@@ -80,13 +87,14 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
             change = mean[: plan.shared.size]
             # Not np.linalg.norm: BLAS threads would spin on, and take a core from the next round's clients.
             norm = float(np.sqrt(np.einsum("i,i->", change, change)))
-            new = _update(plan, state, mean, share=len(answer.replies) / len(plan.clients))
+            share = plan.private.expected if isinstance(plan.private, ClientLevel) else len(answer.replies)
+            new = _update(plan, state, mean, share=share / len(plan.clients))
         if not np.isfinite(new.weights).all():
             raise RoundError(
                 f"round {state.round} would make the global model NaN or infinite (update norm {norm:.3g}). "
                 "The model is left as it was. Lower the learning rate, or clip the clients' gradients."
             )
-    new = dataclasses.replace(new, round=state.round + 1)
+    new = dataclasses.replace(new, round=state.round + 1, slots={**new.slots, **kept})
 
     # Evaluate the new model, on the clients' own rows and on the server's set.
     measure = _measured if plan.telling is None else _told
@@ -101,7 +109,8 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         dropped=answer.dropped,
         corrected=answer.corrected,
         void=void,
-        clipped=measured.clipped,
+        clipped=0 if client_level else measured.clipped,
+        privacy={} if plan.private is None else _charged(plan, start, cohort),
         logs=round_logs(training=measured.training, clients=measured.clients, central=central),
         clients=_client_records(answer.replies, measured.replies),
         model_hash=vector_hash(new.weights),
@@ -110,6 +119,14 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         bytes_up=answer.bytes_up + measured.bytes_up,
     )
     return new, record
+
+
+def _charged(plan: Plan, start: Start, cohort: tuple[str, ...]) -> dict[str, Any]:
+    """Return the entry of the ledger of privacy for this round; a void one is charged too."""
+    if plan.private is None:
+        return {}
+    clip_l2 = {} if start.clip_l2 is None else {"clip_l2": start.clip_l2}
+    return {**plan.private.charged(start.round, cohort), **clip_l2}
 
 
 def _seed(plan: Plan, seeds: Seeds, number: int) -> bytes:

@@ -190,6 +190,7 @@ class Start:
         extra: Further vectors of the algorithm by name (SCAFFOLD's control variate).
         learning_rate: The clients' learning rate, or None to use the one the model was compiled with.
         seed: Of the rotation of this round's updates, 32 bytes, public; empty where they are not rotated.
+        clip_l2: Norm that updates are clipped to in this round, where the plan of privacy adapts it.
     """
 
     round: int
@@ -197,6 +198,7 @@ class Start:
     extra: Mapping[str, Array] = field(default_factory=dict)
     learning_rate: float | None = None
     seed: bytes = b""
+    clip_l2: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,8 +259,8 @@ class Batches:
 class PrivateSteps:
     """What makes the steps of a local training differentially private (Abadi et al., 2016, algorithm 1).
 
-    In each step every example's gradient is shortened to a norm, they are added up, Gaussian noise is added to
-    the sum, and the sum is divided by the expected number of examples, whatever the number drawn.
+    In each step every example's gradient is shortened to a norm, they are added up, Gaussian noise is added
+    to the sum, and the sum is divided by the expected number of examples, whatever the number drawn.
 
     Attributes:
         clip_l2: Norm that the gradient of one example, over all trainable weights, is shortened to.

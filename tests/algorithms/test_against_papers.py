@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import hansa
+from hansa.cohort import FixedSize
 from hansa.rng import Seeds
-from hansa.server.cohort import FixedSize
 from least_squares import RATE, LeastSquares, federation, gradient, population, rows
 
 SIZES = (5, 8, 13, 21)

@@ -4,11 +4,11 @@ import pytest
 
 from hansa.algorithms import FedAvg, FedProx
 from hansa.cli.declaration import declare, read_toml
+from hansa.cohort import FixedSize, Poisson
 from hansa.data import Split
 from hansa.encode import Quantise, TopK
 from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.secure_sum import Sealed
-from hansa.server.cohort import FixedSize, Poisson
 
 WHOLE = {"run": {"rounds": 3}, "model": {"name": "logistic"}, "clients": [{"name": "a", "csv": "a.csv"}]}
 

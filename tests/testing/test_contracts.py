@@ -11,8 +11,8 @@ import pytest
 
 from hansa.algorithms import ALGORITHMS
 from hansa.algorithms.algorithm import Algorithm, add_mean
+from hansa.cohort import AllClients, Cohort, FixedSize, Poisson
 from hansa.secure_sum import SECURE_SUMS
-from hansa.server.cohort import AllClients, Cohort, FixedSize, Poisson
 from hansa.testing.contracts import check_algorithm, check_cohort, check_running_sum, check_secure_sum
 from hansa.types import Total
 

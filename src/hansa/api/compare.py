@@ -16,12 +16,12 @@ from hansa.api.federation import Federation
 from hansa.api.inputs import check_rounds
 from hansa.api.loop import drive
 from hansa.client import Site
+from hansa.cohort import AllClients
 from hansa.engine.local import LocalEngine
 from hansa.errors import ConfigurationError, DataError
 from hansa.plan import Plan
 from hansa.report.data import Comparison
 from hansa.round import first_state, round_steps
-from hansa.server.cohort import AllClients
 from hansa.types import Array, ClientData, DataCard, Examples, FloatVector, View
 
 Step = Callable[[str], None]

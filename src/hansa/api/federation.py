@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from hansa.api.inputs import (
     as_compress,
     as_engine,
     as_folder,
+    as_privacy,
     as_quantise,
     as_rows,
     as_target,
@@ -27,9 +29,11 @@ from hansa.api.inputs import (
 )
 from hansa.api.interrupts import held_back
 from hansa.api.keeping import OWN_FILES, engine_of, now, open_run, recover
-from hansa.api.keys import keys_for, pinned, with_keys
+from hansa.api.keys import keys_for, pinned, secret_for, with_keys
+from hansa.api.ledger import aggregate_of, check_planned, cohort_of, settle, spent_by_silo
 from hansa.api.localise import Localised, check_learner, check_validation, localise
 from hansa.api.loop import INTERRUPTED, Outcome, Progress, check_target, run_rounds
+from hansa.cohort import Cohort
 from hansa.data.client import as_clients
 from hansa.data.describe import describe_examples
 from hansa.data.sources import as_examples
@@ -38,6 +42,7 @@ from hansa.engine import Declared, Engine
 from hansa.engine.engine import told
 from hansa.errors import ConfigurationError, RunError
 from hansa.plan import Plan
+from hansa.privacy import ClientLevel, Guarantee, Privacy
 from hansa.record import RoundRecord
 from hansa.report.data import Comparison, ReportData
 from hansa.report.page import write_report
@@ -45,7 +50,6 @@ from hansa.rng import Seeds
 from hansa.round import first_state
 from hansa.secure_sum import Plain, SecureSum, as_secure_sum
 from hansa.server.aggregate import Aggregate
-from hansa.server.cohort import Cohort, as_cohort
 from hansa.store.run import Run
 from hansa.train.keras_learner import KerasLearner
 from hansa.train.learner import Learner
@@ -81,10 +85,11 @@ class Federation:
         *,
         algorithm: Algorithm | None = None,
         cohort: Cohort | int | None = None,
-        aggregate: Aggregate = "examples",
+        aggregate: Aggregate | None = None,
         compress: TopK | EightBits | None = None,
         quantise: Quantise | float | None = None,
         secure_sum: SecureSum | str | None = None,
+        privacy: Privacy | None = None,
         server_optimizer: Any = None,
         engine: Declared | str = "local",
         initial_weights: Any = None,
@@ -101,13 +106,16 @@ class Federation:
             algorithm: What clients and server compute; FedAvg with one local epoch if None.
             cohort: Who takes part in a round: None for all, a number, `FixedSize` or `Poisson`.
             aggregate: ``"examples"`` weighs updates by training rows, ``"uniform"`` does not; or a function
-                of updates ``(n, d)`` and weights ``(n,)`` that returns one vector ``(d,)``.
+                of updates ``(n, d)`` and weights ``(n,)`` that returns one vector ``(d,)``. None is the
+                first, or the second where ``privacy`` protects whole clients.
             compress: How updates are made smaller for a plain sum: `TopK` (the largest coordinates, the rest
                 later) or `EightBits`.
             quantise: How updates become integers: `Quantise`, or the norm to clip them to. None leaves them
                 floats with a plain sum, and is ``Quantise()`` with any other.
             secure_sum: How the sum of updates comes about: ``"plain"`` (the server sees each), ``"sealed"``,
                 ``"masking"``, or a declaration: `Sealed(threshold=3)`. None is plain.
+            privacy: A plan of differential privacy (`hansa.privacy`), or None. One that protects whole clients
+                brings its own cohort and weights.
             server_optimizer: A `keras.optimizers.Optimizer` for the server's step, or None to take the mean.
             engine: Where clients run: ``"local"`` (this process, one after another), ``"vector"`` (all cores
                 of this machine, compiled), ``"ray"`` (a cluster), or a declaration: `Vector(workers=2)`.
@@ -128,9 +136,10 @@ class Federation:
             raise ConfigurationError(
                 f"algorithm must be an Algorithm such as hansa.FedAvg(epochs=1), got {algorithm!r}."
             )
-        self.cohort = as_cohort(cohort)
+        self.privacy = as_privacy(privacy)
+        self.cohort = cohort_of(self.privacy, cohort)
         self.cohort.check(len(self.clients))
-        self.aggregate: Aggregate = aggregate
+        self.aggregate: Aggregate = aggregate_of(self.privacy, aggregate)
         self.compress = as_compress(compress)
         self.quantise = as_quantise(quantise)
         self.secure_sum = Plain() if secure_sum is None else as_secure_sum(secure_sum)
@@ -153,6 +162,13 @@ class Federation:
         done = f"{len(self.records)} rounds, {self.status}" if self.records else "not fitted"
         algorithm = type(self.algorithm).__name__
         return f"<Federation {self.title!r}: {len(self.clients)} clients, {algorithm}, {done}>"
+
+    def protect(self, privacy: Privacy) -> None:
+        """Put a plan of differential privacy in, in place of cohort and weights where it brings its own."""
+        self.privacy = as_privacy(privacy)
+        if isinstance(privacy, ClientLevel):
+            self.cohort, self.aggregate = cohort_of(privacy, None), aggregate_of(privacy, None)
+            self.cohort.check(len(self.clients))
 
     # ------------------------------------------------------------------ before the first round
 
@@ -187,6 +203,8 @@ class Federation:
             compress=self.compress,
             quantise=self.quantise,
             secure_sum=self.secure_sum,
+            privacy=self.privacy,
+            seed=self.seeds.root,
             server_optimizer=self.server_optimizer,
             class_weight=self.class_weight,
             metrics=() if self.secure_sum.sends_update else self._metric_names(),
@@ -258,18 +276,21 @@ class Federation:
             local_metrics=local_metrics,
         )
         check_target(wanted, plan)
+        check_planned(plan, rounds)
+        settle(plan, progress)
         localised = self.prepare()
         if rows is not None:
             check_validation(rows, self.learner, localised.cards)
         begun = engine_of(folder) if resume and folder is not None else {}
         keys, self._engine = keys_for(plan, folder if resume else None), None
+        seeds = dataclasses.replace(self.seeds, secret=secret_for(plan, folder if resume else None))
         plan = pinned(plan, keys, lambda known: self.describe(known, rows))
         hooks = Callbacks(check_callbacks(callbacks), learner=self.learner, plan=plan, rounds=rounds)
         engine = self.engine.start(
             plan,
             with_keys(localised.sites, keys),
             self.learner,
-            self.seeds,
+            seeds,
             server=rows,
             known=begun,
         )
@@ -290,6 +311,7 @@ class Federation:
                     preprocessing=localised.preprocessing,
                     engine=self._engine_told(),
                     keys=keys,
+                    secret=seeds.secret,
                     time=self._times[0],
                 )
         except BaseException:
@@ -312,7 +334,7 @@ class Federation:
                 outcome,
                 plan=plan,
                 engine=engine,
-                seeds=self.seeds,
+                seeds=seeds,
                 rounds=rounds,
                 callbacks=hooks,
                 target=wanted,
@@ -378,6 +400,19 @@ class Federation:
         """
         return self.prepare().preprocessing
 
+    def guarantee(self) -> Guarantee:
+        """Return what differential privacy promises after the rounds that are done.
+
+        Raises:
+            ConfigurationError: If the federation has no plan of privacy.
+        """
+        if self.privacy is None:
+            raise ConfigurationError(
+                "this federation has no plan of privacy, and promises none. Give privacy=hansa.privacy.CentralDP(...)."
+            )
+        private = (self._plan or self.plan()).private or self.privacy
+        return private.guarantee(len(self.records))
+
     @property
     def memories(self) -> Mapping[str, Memory]:
         """What each client keeps from round to round (personal layers, control variates), in simulation."""
@@ -442,6 +477,8 @@ class Federation:
             title=self.title,
             summary=summary,
             config=self.describe(self._plan),
+            guarantee=None if self._plan.private is None else self.guarantee(),
+            silos=spent_by_silo(self._plan, len(self.records)),
             records=tuple(self.records),
             cards=self._localised.cards,
             comparison=comparison,

@@ -15,6 +15,7 @@ from hansa.data.sources import as_examples
 from hansa.encode import EightBits, Quantise, TopK
 from hansa.engine import ENGINES, Declared
 from hansa.errors import ConfigurationError, UnknownNameError
+from hansa.privacy import Privacy
 from hansa.types import Examples
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
@@ -97,6 +98,16 @@ def as_rows(validation: Any) -> Examples:
         )
     raise ConfigurationError(
         f"validation must be (x, y), (x, y, sample_weight) or Examples, got {type(validation).__name__}."
+    )
+
+
+def as_privacy(value: Any) -> Privacy | None:
+    """Return a plan of privacy, or None."""
+    if value is None or isinstance(value, Privacy):
+        return value
+    raise ConfigurationError(
+        "privacy must be a plan of hansa.privacy such as CentralDP(rounds=..., budget=...), or None, got "
+        f"{value!r}."
     )
 
 

@@ -39,11 +39,13 @@ def open_run(
     preprocessing: Sequence[Mapping[str, Any]],
     engine: Mapping[str, str],
     keys: Mapping[str, Keys],
+    secret: bytes,
     time: str,
 ) -> Run:
     """Create a run's folder, or open it to go on, and keep what its report needs.
 
-    The engine is told beside versions and machine; ``keys`` are those of a simulation's clients; ``time`` is
+    The engine is told beside versions and machine; ``keys`` are those of a simulation's clients,
+    ``secret`` is what its hidden draws come from; ``time`` is
     when the run began, ISO 8601.
 
     Raises:
@@ -54,7 +56,7 @@ def open_run(
         if resume:
             store.check_config(config)
         else:
-            write_keys(store.folder, keys)
+            write_keys(store.folder, keys, secret)
         columns = next(iter(cards.values())).columns
         steps = {"columns": columns, "steps": list(preprocessing)}
         write_texts(store.folder, {**texts, PREPROCESSING: json.dumps(steps, indent=1) + "\n"})

@@ -7,8 +7,10 @@ gone on with has the roster that its configuration names.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,28 @@ def keys_for(plan: Plan, folder: Path | None) -> dict[str, Keys]:
     return fresh_keys(plan.clients) if folder is None else _read(folder / KEYS)
 
 
+def secret_for(plan: Plan, folder: Path | None) -> bytes:
+    """Return the secret from which a run's hidden draws come: that in a run's folder, or a new one.
+
+    A plan of privacy with a seed derives it from that, so that a simulation can be repeated.
+
+    Args:
+        plan: The plan of the run.
+        folder: The folder of a run to go on with, or None.
+
+    Raises:
+        RunError: If the folder's secret is missing or unreadable.
+    """
+    private = plan.private
+    if private is None:
+        return b""
+    if private.seed is not None:
+        return hashlib.sha256(b"hansa.privacy.seed.v1" + str(private.seed).encode()).digest()
+    if folder is None:
+        return secrets.token_bytes(32)
+    return _secret(folder / KEYS)
+
+
 def pinned(plan: Plan, keys: Mapping[str, Keys], declare: Callable[[Plan], Mapping[str, Any]]) -> Plan:
     """Return the plan with what clients pin: who takes part with which keys, and the configuration's hash.
 
@@ -61,12 +85,14 @@ def with_keys(sites: Mapping[str, Site], keys: Mapping[str, Keys]) -> Mapping[st
     )
 
 
-def write_keys(folder: Path, keys: Mapping[str, Keys]) -> None:
-    """Write the private keys of a simulation's clients into the run's folder, for its owner alone."""
-    if not keys:
+def write_keys(folder: Path, keys: Mapping[str, Keys], secret: bytes) -> None:
+    """Write a simulation's private keys, and what its hidden draws come from, for the folder's owner alone."""
+    if not keys and not secret:
         return
     told = {
-        "note": "Private keys of the clients of a simulation. Real clients keep theirs to themselves.",
+        "note": "Private: keys of a simulation's clients, which real clients keep to themselves; and the secret "
+        "from which privacy noise and draws come. Who has it can take the noise off.",
+        "secret": secret.hex(),
         "keys": {
             name: {
                 "exchange": own.exchange.private.reveal().hex(),
@@ -83,7 +109,7 @@ def write_keys(folder: Path, keys: Mapping[str, Keys]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise RunError(f"the clients' keys cannot be written to {path}: {error}") from error
+        raise RunError(f"the run's keys cannot be written to {path}: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Keys]:
@@ -92,9 +118,7 @@ def _read(path: Path) -> dict[str, Keys]:
     from hansa.crypto.signature import SigningKey
 
     try:
-        if path.stat().st_size > _LIMIT:
-            raise RunError(f"{path} is too large to be the keys of a run.")
-        told: Any = json.loads(path.read_bytes())["keys"]
+        told: Any = _told(path)["keys"]
         return {
             str(name): Keys(
                 ExchangeKey(Secret(bytes.fromhex(own["exchange"]))),
@@ -102,11 +126,28 @@ def _read(path: Path) -> dict[str, Keys]:
             )
             for name, own in told.items()
         }
-    except OSError as error:
-        raise RunError(
-            f"the keys of the run's clients cannot be read from {path} ({error.strerror}). Without them its "
-            "roster cannot be had again; start a new run."
-        ) from error
     except (ValueError, KeyError, TypeError, AttributeError):
         # Not chained: what is wrong may quote a key.
         raise RunError(f"{path} does not hold the keys of the run's clients.") from None
+
+
+def _secret(path: Path) -> bytes:
+    try:
+        secret = bytes.fromhex(_told(path)["secret"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RunError(f"{path} does not hold the secret of the run's privacy noise.") from None
+    if len(secret) != 32:
+        raise RunError(f"{path} does not hold the secret of the run's privacy noise.")
+    return secret
+
+
+def _told(path: Path) -> Any:
+    try:
+        if path.stat().st_size > _LIMIT:
+            raise RunError(f"{path} is too large to be the keys of a run.")
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise RunError(
+            f"the keys of the run cannot be read from {path} ({error.strerror}). Without them it cannot go on "
+            "as it began; start a new run."
+        ) from error

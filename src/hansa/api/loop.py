@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from hansa.api.callbacks import Callbacks
 from hansa.api.interrupts import held_back
+from hansa.api.ledger import Ledger
 from hansa.engine.engine import Engine
 from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.plan import Plan
@@ -22,6 +23,7 @@ from hansa.tree import vector_hash
 from hansa.types import ServerState
 
 FINISHED, STOPPED, REACHED, INTERRUPTED = "finished", "stopped by a callback", "target reached", "interrupted"
+SPENT = "privacy budget spent"
 
 
 class Progress(Protocol):
@@ -127,17 +129,20 @@ def run_rounds(
         progress: Shows how it goes, or None.
         past: States after the rounds that are done, for callbacks that must catch up on a resumed run.
     """
-    state = callbacks.begin(first_state(plan))
+    state, ledger = callbacks.begin(first_state(plan)), Ledger(plan)
     if outcome.records:
         _catch_up(callbacks, state, past, outcome.records)
     else:
         outcome.state = state
     outcome.status = _status(outcome, rounds, callbacks, target)
     while outcome.status == INTERRUPTED:
+        if not ledger.has_room(outcome.state.round):
+            outcome.status = SPENT
+            break
         before = callbacks.round_begin(outcome.state)
         new, record = drive(round_steps(plan, before, seeds), engine)
         ended = callbacks.round_end(new, record.logs)
-        record = dataclasses.replace(record, model_hash=vector_hash(ended.weights))
+        record = ledger.entered(dataclasses.replace(record, model_hash=vector_hash(ended.weights)))
         engine.forget(record.dropped)
         with held_back():
             if run is not None:

@@ -11,14 +11,14 @@ from typing import Any, Literal
 from hansa.algorithms import ALGORITHMS, Algorithm
 from hansa.cli.keys import Section, build, make, parse
 from hansa.cli.optimizers import Optimizer, optimizer_of
+from hansa.cli.privacy_section import COHORTS, privacy_of
+from hansa.cohort import Cohort
 from hansa.data.split import Split
 from hansa.encode import COMPRESSIONS, EightBits, Quantise, TopK
 from hansa.engine import ENGINES, Declared
 from hansa.errors import ConfigurationError, UnknownNameError
+from hansa.privacy import Privacy
 from hansa.secure_sum import SECURE_SUMS, SecureSum
-from hansa.server.cohort import AllClients, Cohort, FixedSize, Poisson
-
-COHORTS = {"all": AllClients, "fixed": FixedSize, "poisson": Poisson}
 
 
 class RunKeys(Section):
@@ -31,7 +31,7 @@ class RunKeys(Section):
     target: Mapping[str, float] | None = None
     metric: str | None = None
     compare: bool | None = None
-    aggregate: Literal["examples", "uniform"] = "examples"
+    aggregate: Literal["examples", "uniform"] | None = None
     clients_validate: Literal["all", "cohort", "none"] = "all"
     validation_freq: int = 1
     local_metrics: bool = False
@@ -124,6 +124,7 @@ class Declaration:
         compress: How updates are made smaller for a plain sum, or None.
         quantise: How updates become integers, or None.
         secure_sum: How the sum of updates comes about, or None for the plain sum.
+        privacy: The plan of differential privacy, or None.
         engine: Where clients run, or None for the local engine.
         output: Where runs are kept.
         origin: Where the declaration came from.
@@ -142,6 +143,7 @@ class Declaration:
     compress: TopK | EightBits | None = None
     quantise: Quantise | None = None
     secure_sum: SecureSum | None = None
+    privacy: Privacy | None = None
     engine: Declared | None = None
     output: OutputKeys = field(default_factory=OutputKeys)
     origin: OriginKeys = field(default_factory=OriginKeys)
@@ -170,8 +172,9 @@ def declare(raw: Mapping[str, Any]) -> Declaration:
             )
     else:
         _check_whole(raw)
+    run = parse(RunKeys, raw.get("run", {}), "[run]")
     return Declaration(
-        run=parse(RunKeys, raw.get("run", {}), "[run]"),
+        run=run,
         recipe=parse(RecipeKeys, raw["recipe"], "[recipe]") if "recipe" in raw else None,
         model=parse(ModelKeys, raw["model"], "[model]") if "model" in raw else None,
         data=parse(DataKeys, raw.get("data", {}), "[data]"),
@@ -183,6 +186,7 @@ def declare(raw: Mapping[str, Any]) -> Declaration:
         compress=make(COMPRESSIONS, raw["compress"], "[compress]") if "compress" in raw else None,
         quantise=build(Quantise, raw["quantise"], "[quantise]") if "quantise" in raw else None,
         secure_sum=make(SECURE_SUMS, raw["secure_sum"], "[secure_sum]") if "secure_sum" in raw else None,
+        privacy=privacy_of(raw["privacy"], run.rounds) if "privacy" in raw else None,
         engine=make(ENGINES, raw["engine"], "[engine]") if "engine" in raw else None,
         output=parse(OutputKeys, raw.get("output", {}), "[output]"),
         origin=parse(OriginKeys, raw.get("origin", {}), "[origin]"),

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from hansa.algorithms import Scaffold
 from hansa.cli.job import Job, assemble
+from hansa.cohort import FixedSize, Poisson
 from hansa.encode import compress
 from hansa.plan import Plan
 from hansa.round import first_state
 from hansa.secure_sum.interface import Planned
-from hansa.server.cohort import FixedSize, Poisson
 from hansa.ui import JsonProgress
 from hansa.ui.words import bytes_of, counted
 

@@ -182,6 +182,8 @@ def assemble(job: Job) -> Assembled:
     if told.recipe is not None:
         recipe = RECIPES[told.recipe.name]
         federation = recipe.build(model=told.recipe.model, seed=told.run.seed, algorithm=told.algorithm)
+        if told.privacy is not None:
+            federation.protect(told.privacy)
         federation.engine = told.engine or federation.engine
         federation.compress = told.compress or federation.compress
         federation.quantise = told.quantise or federation.quantise
@@ -203,6 +205,7 @@ def assemble(job: Job) -> Assembled:
         compress=told.compress,
         quantise=told.quantise,
         secure_sum=told.secure_sum,
+        privacy=told.privacy,
         server_optimizer=None if told.server_optimizer is None else told.server_optimizer.build(),
         engine=told.engine or "local",
         seed=told.run.seed,

@@ -133,6 +133,16 @@ class Encoder:
         return weigh(integers, capped, max_weight=self.max_weight).vector, was_clipped
 
     # server half
+    def check(self, total: IntegerVector, count: int) -> None:
+        """Raise `UpdateError` if a sum cannot be that of so many bounded updates."""
+        grid = self.grid
+        if self.max_weight is None:
+            check_total(total, count, bound_l2=grid.bound_l2, bound_each=grid.bound_each)
+        else:
+            check_weighted_total(
+                total, count, unit_l2=grid.bound_l2, unit_each=grid.bound_each, max_weight=self.max_weight
+            )
+
     def mean(self, total: IntegerVector, count: int, *, seed: bytes) -> NDArray[np.float64]:
         """Return the mean of the updates in a sum.
 
@@ -144,15 +154,16 @@ class Encoder:
         Raises:
             UpdateError: If it cannot be the sum of so many bounded updates.
         """
-        grid = self.grid
+        self.check(total, count)
         if self.max_weight is None:
-            check_total(total, count, bound_l2=grid.bound_l2, bound_each=grid.bound_each)
-            mean = decode(total, grid.scale, count)
-        else:
-            check_weighted_total(
-                total, count, unit_l2=grid.bound_l2, unit_each=grid.bound_each, max_weight=self.max_weight
-            )
-            mean, _ = decode_weighted(total, grid.scale)
+            return self.decoded(total, count, seed=seed)
+        return self._turned(decode_weighted(total, self.grid.scale)[0], seed)
+
+    def decoded(self, total: IntegerVector, divisor: float, *, seed: bytes) -> NDArray[np.float64]:
+        """Return a sum of updates that are not weighed as floats, divided by a number, unchecked."""
+        return self._turned(decode(total, self.grid.scale) / divisor, seed)
+
+    def _turned(self, mean: NDArray[np.float64], seed: bytes) -> NDArray[np.float64]:
         return unrotate(mean, self._rotation(seed)) if self.rotates else mean
 
     def _rotation(self, seed: bytes) -> Rotation:

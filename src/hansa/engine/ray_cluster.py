@@ -300,7 +300,7 @@ def _strategy(
     state = first_state(plan)
     start = Start(round=0, weights=state.weights, extra=plan.algorithm.broadcast(state))
     sample = client.begin(plan, site, start=start, memory={}, seeds=seeds)
-    size = len(plan.cohort.draw(plan.clients, 0, seeds)) or 1
+    size = len(plan.draw(0, seeds)) or 1
     leaf = leaf_size(size)
     trainer = CohortTrainer(
         learner,

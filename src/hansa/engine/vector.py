@@ -110,7 +110,7 @@ class VectorEngine(Staging):
         state = first_state(plan)
         start = Start(round=0, weights=state.weights, extra=plan.algorithm.broadcast(state))
         sample = client.begin(plan, next(iter(sites.values())), start=start, memory={}, seeds=seeds)
-        size = len(plan.cohort.draw(plan.clients, 0, seeds)) or 1
+        size = len(plan.draw(0, seeds)) or 1
         leaf = leaf_size(size)
         trainer = CohortTrainer(
             learner,

@@ -107,6 +107,8 @@ def _aggregate(data: ReportData) -> list[str]:
             lines.append(f"{counted(void, 'round')} void")
     else:
         lines.append("Plain sum: the server sees individual updates")
+    if data.guarantee is not None:
+        lines.append(f"Differential privacy for {data.guarantee.protects}")
     up = sum(r.bytes_up for r in data.records)
     if up:
         lines.append(f"{size(up)} received")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hansa.privacy.guarantee import Guarantee
 from hansa.record import RoundRecord
 from hansa.types import DataCard
 
@@ -47,6 +48,8 @@ class ReportData:
         records: One record for each finished round, in order.
         cards: What each party told about its data, by client.
         comparison: Training alone, together and on pooled data, where this was measured.
+        guarantee: What differential privacy promises, or None without a plan of it.
+        silos: What each silo has spent (ε), where single records are protected.
         environment: Versions by name (Python, Hansa, Keras, the backend, NumPy, the platform).
         model_summary: ``name``, ``parameters`` and ``layers`` of the model.
         status: How the run ended: ``"finished"``, ``"stopped by a callback"``, ``"target reached"``
@@ -63,6 +66,8 @@ class ReportData:
     summary: str = ""
     cards: Mapping[str, DataCard] = field(default_factory=dict)
     comparison: Comparison | None = None
+    guarantee: Guarantee | None = None
+    silos: Mapping[str, float] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     model_summary: Mapping[str, Any] = field(default_factory=dict)
     status: str = "finished"

@@ -51,7 +51,9 @@ def protection(data: ReportData) -> Html:
                 "give away parts of the rows that it was trained on.",
             )
         )
-    if private:
+    if data.guarantee is not None:
+        points += [("Differential privacy does not cover", f"{what}.") for what in data.guarantee.not_covered]
+    elif private:
         name = named(data.config["privacy"], "as configured")
         points.append(("Privacy", f"Privacy is configured ({name}). This report does not check it."))
     else:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from hansa.errors import RunError
-from hansa.report import clients, course, details, sections, secure_sum
+from hansa.report import clients, course, details, privacy, sections, secure_sum
 from hansa.report.canvas import asset
 from hansa.report.data import ReportData
 from hansa.report.facts import (
@@ -32,7 +32,7 @@ from hansa.report.wording import (
     size,
 )
 
-_ENDED_WELL = {"finished", "target reached", "stopped by a callback"}
+_ENDED_WELL = {"finished", "target reached", "stopped by a callback", "privacy budget spent"}
 
 
 def render(data: ReportData) -> str:
@@ -198,6 +198,7 @@ def _sections(data: ReportData) -> list[Html]:
         ("Data at the clients", "", [sections.partition(data)]),
         ("Time", "", [sections.timings(data)]),
         ("Updates that were not used", "", [sections.dropped(data)]),
+        ("What differential privacy promises", "", [privacy.promised(data)]),
         ("What the secure sum hides", "", [secure_sum.explained(data)]),
         ("What this run does not protect", "", [details.protection(data)]),
     ]

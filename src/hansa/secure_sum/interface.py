@@ -88,6 +88,11 @@ class Planned(abc.ABC):
     def explain(self) -> str:
         """Return in words what is hidden from whom, and while what holds."""
 
+    @property
+    def fewest(self) -> int:
+        """Fewest clients in a sum that is opened; 0 where a sum of any number is."""
+        return 0
+
     @abc.abstractmethod
     def collect(self, ask: Ask, *, number: int) -> Phases:
         """Let clients answer an Ask with a vector each, and add these up: a part of the round's generator.

@@ -47,6 +47,24 @@ def fresh_batches(
     return _cut(orders, batch_size, first=0, count=total)
 
 
+def sampled_batches(rows: int, *, rate: float, steps: int, stream: np.random.Generator) -> Batches:
+    """Return minibatches of which each holds every row with the same chance, independently of all else.
+
+    Args:
+        rows: Number of training rows.
+        rate: The chance, above 0 and at most 1.
+        steps: Number of minibatches.
+        stream: Where the draws come from; a secret one where they must not be known.
+
+    Returns:
+        Minibatches of 0 to ``rows`` rows, in row order.
+    """
+    sizes = stream.binomial(rows, rate, size=steps) if rate < 1 else np.full(steps, rows)
+    each = [np.sort(stream.choice(rows, size=size, replace=False)) for size in sizes.tolist()]
+    order = np.concatenate(each) if each else np.zeros(0)
+    return Batches(order.astype(np.int64), sizes.astype(np.int64))
+
+
 def carried_batches(
     rows: int, *, batch_size: int, steps: int, shuffle: bool, seeds: Seeds, client: str, position: int
 ) -> Batches:

@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from hansa.record import RoundRecord
-from hansa.types import Metrics
 from hansa.ui.words import Eta, clock, counted, number, short, shown_logs, who
 
 _MOST_LINES = 40
@@ -48,6 +47,7 @@ class TerminalProgress:
         self._eta = Eta(rounds=rounds, done=done, now=time.monotonic())
         self._clients, self._every = clients, thinning(rounds - done)
         self._last, self._printed = None, -1
+        self.close()
         self._console.print(Text(title, style=_MAIN))
         about = Text(f"{counted(clients, 'client')} · {counted(rounds, 'round')} · {backend}", style=_SOFT)
         if self._why:
@@ -68,7 +68,7 @@ class TerminalProgress:
         """Print the round's line and move the live line on."""
         self._eta.round(time.monotonic())
         if self._last is None:
-            self._console.print(self._head(record.logs))
+            self._console.print(self._head(record))
         self._last = record
         number_ = record.round + 1
         if self._eta.done == self._eta.rounds or self._printed < 0 or number_ % self._every == 0:
@@ -87,6 +87,10 @@ class TerminalProgress:
         line.append(f" after {counted(self._eta.done, 'round')}, {took}", style=_SOFT)
         self._console.print()
         self._console.print(line)
+
+    def note(self, text: str) -> None:
+        """Show what is being prepared, before the first round, as a live line."""
+        self.step(text)
 
     def step(self, text: str) -> None:
         """Show what comes next, after the rounds, as a live line."""
@@ -109,21 +113,24 @@ class TerminalProgress:
     def _waiting(self, text: str) -> Spinner:
         return Spinner("dots", Text(text, style=_SOFT), style=_GOOD)
 
-    def _columns(self, logs: Metrics) -> list[tuple[str, str, int]]:
+    def _columns(self, record: RoundRecord) -> list[tuple[str, str, int]]:
         """Return title, value and width of the columns that fit the terminal."""
+        logs, privacy = record.logs, record.privacy
         columns = [
             (short(name), number(value), max(9, len(short(name)) + 2))
             for name, value in shown_logs(logs, self._metric).items()
         ]
+        if "epsilon" in privacy:
+            columns.append(("ε", f"{privacy['epsilon']:.3g}", 8))
         room = self._console.width - self._round_width()
         return [column for i, column in enumerate(columns) if sum(c[2] for c in columns[: i + 1]) <= room]
 
     def _round_width(self) -> int:
         return max(5, 2 * len(str(self._eta.rounds)) + 1)
 
-    def _head(self, logs: Metrics) -> Text:
+    def _head(self, record: RoundRecord) -> Text:
         line = Text("round".rjust(self._round_width()), style=_SOFT)
-        for title, _, width in self._columns(logs):
+        for title, _, width in self._columns(record):
             line.append(title.rjust(width))
         if line.cell_len + 11 <= self._console.width:
             line.append("clients".rjust(11))
@@ -133,7 +140,7 @@ class TerminalProgress:
         total = str(self._eta.rounds)
         place = Text(f"{record.round + 1}".rjust(self._round_width() - len(total) - 1))
         place.append(f"/{total}", style=_SOFT)
-        for _, value, width in self._columns(record.logs):
+        for _, value, width in self._columns(record):
             place.append(value.rjust(width))
         cohort = who(len(record.cohort), self._clients, list(record.dropped), record.void)
         if place.cell_len + max(11, len(cohort) + 2) <= self._console.width:

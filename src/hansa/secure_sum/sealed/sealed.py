@@ -90,6 +90,11 @@ class SealedSum(Planned):
         """Return in words what holds for whom."""
         return self.parameters.explain()
 
+    @property
+    def fewest(self) -> int:
+        """Fewest clients in a sum that is opened (u_min)."""
+        return self.parameters.survivors
+
     def party(self, name: str, keys: Keys, memory: MutableMapping[str, bytes]) -> Party:
         """Return the half of one client, joined to the run."""
         from hansa.secure_sum.sealed.party import Party

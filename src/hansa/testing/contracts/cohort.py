@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hansa.cohort import Cohort
 from hansa.rng import Seeds
-from hansa.server.cohort import Cohort
 from hansa.testing.contracts.values import check_description
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from hansa.cohort import AllClients, FixedSize, Poisson, as_cohort
 from hansa.errors import ConfigurationError
 from hansa.rng import Seeds
-from hansa.server.cohort import AllClients, FixedSize, Poisson, as_cohort
 
 NAMES = tuple(f"c{i}" for i in range(20))
 

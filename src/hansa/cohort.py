@@ -92,29 +92,96 @@ class FixedSize(Cohort):
 class Poisson(Cohort):
     """Each client takes part with the same probability, independently of the others and of other rounds.
 
-    An empty cohort is possible; such a round leaves the model as it is.
+    An empty cohort is possible; such a round leaves the model as it is, or as noise alone makes it.
 
     Attributes:
         rate: The probability, above 0 and at most 1.
+        cap: Most clients of a round; of more that many are taken, each with the same chance. None takes all.
     """
 
     rate: float
+    cap: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.rate, bool) or not isinstance(self.rate, (int, float)) or not (0 < self.rate <= 1):
             raise ConfigurationError(f"a Poisson cohort's rate is above 0 and at most 1, got {self.rate!r}.")
+        if self.cap is not None and (
+            isinstance(self.cap, bool) or not isinstance(self.cap, int) or self.cap < 1
+        ):
+            raise ConfigurationError(f"a Poisson cohort's cap is a number of clients, got {self.cap!r}.")
 
     def draw(self, clients: tuple[str, ...], number: int, seeds: Seeds) -> tuple[str, ...]:
         """Return the clients whose coin came up."""
-        coins = seeds.stream("cohort", number).random(len(clients)) < self.rate
-        return tuple(clients[i] for i in np.flatnonzero(coins).tolist())
+        stream = seeds.stream("cohort", number)
+        chosen = np.flatnonzero(stream.random(len(clients)) < self.rate)
+        if self.cap is not None and len(chosen) > self.cap:
+            chosen = np.sort(stream.choice(chosen, size=self.cap, replace=False))
+        return tuple(clients[i] for i in chosen.tolist())
 
     def check(self, population: int) -> None:
-        """Accept any population."""
+        """Raise `ConfigurationError` if the cap is below the expected number of clients."""
+        if self.cap is not None and self.cap < self.rate * population:
+            raise ConfigurationError(
+                f"a cohort of at most {self.cap} clients is fewer than the {self.rate * population:g} that a "
+                f"rate of {self.rate:g} draws on average of {population}. Take a cap of "
+                f"{roomy_cap(self.rate, population)} or more, or a lower rate."
+            )
 
     def describe(self) -> dict[str, Any]:
         """Return the settings for the run's configuration."""
-        return {"kind": "poisson", "rate": self.rate}
+        capped = {} if self.cap is None else {"cap": self.cap}
+        return {"kind": "poisson", "rate": self.rate, **capped}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtMost(Cohort):
+    """Each client takes part a limited number of times, with a gap between.
+
+    Clients are dealt into ``min_gap`` groups of about the same size, which take turns: nobody needs to be
+    drawn in secret, and no assumption about sampling is made.
+
+    Attributes:
+        times: Rounds that a client takes part in, at most (k).
+        min_gap: Rounds from one of them to the next, at least (b): 1 is every round.
+    """
+
+    times: int
+    min_gap: int
+
+    def __post_init__(self) -> None:
+        for name, value in (("times", self.times), ("min_gap", self.min_gap)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"AtMost.{name} must be a whole number of 1 or more, got {value!r}.")
+
+    def draw(self, clients: tuple[str, ...], number: int, seeds: Seeds) -> tuple[str, ...]:
+        """Return the group whose turn it is; nobody once each has had all of its turns."""
+        turn, group = divmod(number, self.min_gap)
+        if turn >= self.times:
+            return ()
+        dealt = seeds.stream("groups").permutation(len(clients))
+        return tuple(clients[i] for i in np.sort(dealt[group :: self.min_gap]).tolist())
+
+    def check(self, population: int) -> None:
+        """Raise `ConfigurationError` if a round would have no client."""
+        if self.min_gap > population:
+            raise ConfigurationError(
+                f"with a gap of {self.min_gap} rounds and only {population} clients some rounds have none. "
+                f"Take a gap of at most {population}."
+            )
+
+    def members(self, population: int) -> int | None:
+        """Return the number of clients of a round, where groups are of the same size."""
+        return None if population % self.min_gap else population // self.min_gap
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings for the run's configuration."""
+        return {"kind": "at_most", "times": self.times, "min_gap": self.min_gap}
+
+
+def roomy_cap(rate: float, population: int) -> int:
+    """Return a cap for a Poisson cohort that is hardly ever reached: five deviations above the mean."""
+    mean = rate * population
+    return min(population, int(np.ceil(mean + 5 * np.sqrt(mean))) + 1)
 
 
 def as_cohort(value: Cohort | int | None) -> Cohort:

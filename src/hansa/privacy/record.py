@@ -1,0 +1,236 @@
+"""RecordDP: single records are protected, by noise in every step of local training."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, cast, final
+
+from hansa.errors import ConfigurationError
+from hansa.privacy import accountant
+from hansa.privacy.budget import (
+    Budget,
+    check_delta_for,
+    check_neighbours,
+    check_unit,
+    is_real,
+    is_whole,
+)
+from hansa.privacy.events import Event, Gaussian, PoissonSampled, Repeated, Several
+from hansa.privacy.guarantee import Guarantee
+from hansa.privacy.interface import CARDS, METRICS, TUNING, Facts, Privacy, status_of
+
+MOST_CALIBRATED = 6
+"""Silos of so many different sizes are calibrated by PLD, which takes seconds for each; of more, by RDP."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class RecordDP(Privacy):
+    """DP-SGD inside local training: each silo protects its own records, from the server and all others too.
+
+    A minibatch is drawn anew for each step, each record with the same chance; each record's gradient is clipped,
+    and noise is added before the step is taken. Each silo has a ledger of its own, for its records are in no
+    other; the loss that is told is that of the worst.
+
+    With a budget each silo adds as little noise as keeps it, so that large ones add less; with a noise
+    multiplier all add the same, and large ones lose less.
+
+    Attributes:
+        protects: ``"record"``.
+        neighbours: ``"zero-out"`` (a record's gradients become zero; the number of records is known),
+            ``"add/remove"`` or ``"replace"``.
+        clip: Norm that the gradient of each record is shortened to.
+        microbatch: Records whose gradients are held at once; None lets the backend choose.
+
+    Guarantees:
+        Every step of a silo is a Gaussian mechanism on a Poisson sample of its records, so that all that it
+        sends or keeps follows from such. What is done with updates afterwards costs nothing.
+
+    Assumes:
+        Each silo draws its secret from a good generator and keeps it. Noise in local training is float32 from
+        the backend's counter-based generator under a secret key, not on a grid of integers; only what many
+        steps gave together is seen.
+
+    Source:
+        Abadi et al. 2016, Deep Learning with Differential Privacy, algorithm 1.
+
+    Example:
+        >>> RecordDP(rounds=5, noise_multiplier=1.0, delta=1e-5).clip
+        1.0
+    """
+
+    protects: str = "record"
+    neighbours: str = "zero-out"
+    clip: float = 1.0
+    microbatch: int | None = None
+
+    units: ClassVar[tuple[str, ...]] = ("record",)
+    where: ClassVar[str] = "in each step of local training"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_unit(self.protects, self.units)
+        check_neighbours(self.neighbours)
+        if not is_real(self.clip) or not 0 < self.clip < math.inf:
+            raise ConfigurationError(f"RecordDP.clip must be a finite number above 0, got {self.clip!r}.")
+        if self.microbatch is not None and (not is_whole(self.microbatch) or self.microbatch < 1):
+            raise ConfigurationError(f"RecordDP.microbatch must be 1 or more, got {self.microbatch!r}.")
+
+    # ------------------------------------------------------------------ silos
+
+    @property
+    def _facts(self) -> Facts:
+        if self.facts is None:
+            raise ConfigurationError(
+                "what RecordDP spends depends on the silos' numbers of records and steps: give it to a "
+                "Federation, or ask `hansa privacy epsilon --records N --batch-size B --epochs E`."
+            )
+        return self.facts
+
+    def rate(self, silo: str) -> float:
+        """Return the chance with which a record of a silo is in a minibatch."""
+        return min(1.0, self._facts.batch_size / self._facts.records[silo])
+
+    def steps_a_round(self, silo: str) -> int:
+        """Return how many steps a silo takes in a round that it takes part in."""
+        return self._facts.steps[silo]
+
+    def steps(self, silo: str, rounds: int) -> int:
+        """Return how many steps a silo takes in the first rounds."""
+        return self._facts.taken_by[silo][rounds - 1] * self._facts.steps[silo] if rounds else 0
+
+    @cached_property
+    def noises(self) -> Mapping[str, float]:
+        """The noise multiplier of each silo."""
+        silos = self._facts.records
+        if self.noise_multiplier is not None:
+            return dict.fromkeys(silos, float(self.noise_multiplier))
+        kinds = {silo: (self.rate(silo), self.steps(silo, self.rounds)) for silo in silos}
+        which = "best" if len(set(kinds.values())) <= MOST_CALIBRATED else "rdp"
+        found = {kind: self._calibrated(*kind, which) for kind in sorted(set(kinds.values()))}
+        return {silo: found[kind] for silo, kind in kinds.items()}
+
+    def _calibrated(self, rate: float, steps: int, which: str) -> float:
+        budget = cast("Budget", self.budget)
+        if not steps:
+            return 1.0  # it never takes part
+        return accountant.noise_multiplier(
+            lambda z: _event(rate, z, steps),
+            epsilon=budget.epsilon,
+            delta=budget.delta,
+            neighbours=self.neighbours,
+            accountant=which,
+        )
+
+    @property
+    def noise(self) -> float:
+        """The noise multiplier in use; where silos differ, the largest."""
+        return max(self.noises.values())
+
+    @property
+    def spends_delta(self) -> float:
+        """The delta at which epsilon is told."""
+        if self.budget is not None:
+            return self.budget.delta
+        if self.delta is not None:
+            return self.delta
+        return min(1e-5, 1 / (10 * max(self._facts.records.values())))
+
+    def silo_event(self, silo: str, rounds: int) -> Event:
+        """Return what a silo has spent after so many rounds of the run."""
+        steps = self.steps(silo, rounds)
+        return _event(self.rate(silo), self.noises[silo], steps) if steps else Several()
+
+    def spent_by(self, rounds: int, *, quick: bool = False) -> dict[str, accountant.Spent]:
+        """Return what each silo has spent after so many rounds."""
+        which = "rdp" if quick else "best"
+        told: dict[Event, accountant.Spent] = {}
+        result = {}
+        for silo in self._facts.records:
+            event = self.silo_event(silo, rounds)
+            if event not in told:
+                told[event] = accountant.spent(
+                    event, delta=self.spends_delta, neighbours=self.neighbours, accountant=which
+                )
+            result[silo] = told[event]
+        return result
+
+    def spent(self, rounds: int, *, quick: bool = False) -> accountant.Spent:
+        """Return what the silo that has spent most has spent."""
+        return max(self.spent_by(rounds, quick=quick).values(), key=lambda spent: spent.epsilon)
+
+    # ------------------------------------------------------------------ the run
+
+    def bound(self, facts: Facts) -> RecordDP:
+        """Return the plan with what it has to know of its run."""
+        plan = dataclasses.replace(self, facts=facts)
+        most = max(facts.records.values())
+        check_delta_for(plan.spends_delta, most, of="the records of the largest silo")
+        return plan
+
+    def describe(self) -> dict[str, Any]:
+        """Return kind, settings and the noise in use, for the run's configuration."""
+        return {
+            "kind": "RecordDP",
+            "protects": self.protects,
+            "neighbours": self.neighbours,
+            "rounds": self.rounds,
+            "budget": None if self.budget is None else dataclasses.asdict(self.budget),
+            "noise_multiplier": dict(self.noises),
+            "delta": self.spends_delta,
+            "clip": self.clip,
+            "microbatch": self.microbatch,
+            "seeded": self.seed is not None,
+        }
+
+    def charged(self, round: int, cohort: tuple[str, ...]) -> dict[str, Any]:
+        """Return what a round is charged for, as plain JSON values, for its record: by silo that took part."""
+        return {
+            "silos": {
+                silo: _event(self.rate(silo), self.noises[silo], self._facts.steps[silo]).describe()
+                for silo in cohort
+            },
+            "rounds": round + 1,
+        }
+
+    def guarantee(self, rounds_done: int | None = None) -> Guarantee:
+        """Return what is promised after so many rounds; after all that are planned if None."""
+        done = self.rounds if rounds_done is None else rounds_done
+        spent = self.spent(done) if done else None
+        status, reasons = status_of(self)
+        return Guarantee(
+            epsilon=0.0 if spent is None else spent.epsilon,
+            delta=self.spends_delta,
+            protects="each record of each silo",
+            neighbours=self.neighbours,
+            trust="The noise is added before anything leaves a silo; neither server nor other silos are trusted.",
+            accountant="pld" if spent is None else spent.accountant,
+            version=accountant.version(),
+            noise_multiplier=self.noise,
+            rounds_spent=done,
+            rounds_left=self.rounds - done,
+            status=status,
+            reasons=reasons,
+            budget=None if self.budget is None else self.budget.epsilon,
+            notes=(
+                "Each silo's records are its own; the loss told is that of the silo that has lost most. A person "
+                "with records at several silos, or several records, loses more.",
+            ),
+            not_covered=(METRICS, CARDS, PREPARED, TUNING),
+        )
+
+    def explain(self) -> str:
+        """Return in words what is done, what is promised to whom, and what is not."""
+        return self.guarantee().statement
+
+
+PREPARED = "statistics of features that preprocessing took from the rows"
+
+
+def _event(rate: float, noise: float, steps: int) -> Event:
+    step = Gaussian(noise_multiplier=noise)
+    return Repeated(event=PoissonSampled(rate=rate, event=step) if rate < 1 else step, count=steps)

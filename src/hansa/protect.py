@@ -1,0 +1,166 @@
+"""Differential privacy in a round: what a client does to its update, and what the server does to the sum.
+
+The client's half bounds an update (weight, clip) and, where its plan says so, adds noise. The server's half
+adds noise where its plan says so, and divides by a number that depends on nobody's data. Plans are in
+`hansa.privacy`; here they meet the integers of `hansa.encode`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hansa.encode import clip
+from hansa.errors import UpdateError, VoidRoundError
+from hansa.plan import Plan
+from hansa.privacy import AdaptiveClip, CentralDP, ClientLevel, Clip, DistributedDP, LocalDP, RecordDP
+from hansa.rng import Seeds
+from hansa.secure_sum.tree import unusable
+from hansa.types import Answer, Array, Delta, PrivateSteps, Reply, ServerState, Start
+
+CLIP = "privacy.clip"
+FINE = 31
+"""Steps of the grid for sums of floats in a clip, as a power of two, at least half of it."""
+ROUNDED = 1 + 2.0**-16
+"""What rounding a sum of floats to the grid adds to the part of one client, at most, as a factor.
+
+Of d coordinates none moves by more than half a step, so that sums that differ by the clip differ by
+1 + √d · 2^-30 of it on the grid: by 2^-17 for d of 2^26. Float64 sums of n updates over a tree differ by less
+than n · 2^-46 more.
+"""
+
+
+# client half
+def private_steps(plan: Plan, client: str, number: int, seeds: Seeds) -> PrivateSteps | None:
+    """Return what makes a client's local training private in a round, where single records are protected."""
+    private = plan.private
+    if not isinstance(private, RecordDP):
+        return None
+    rows = plan.cards[client].examples.get("train", 0)
+    return PrivateSteps(
+        clip_l2=float(private.clip),
+        noise=private.noises[client] * private.clip,
+        expected=private.rate(client) * rows,
+        key=seeds.hidden.key("steps", client, number),
+        microbatch=private.microbatch,
+    )
+
+
+def protected(plan: Plan, client: str, reply: Reply, *, start: Start, seeds: Seeds) -> Reply:
+    """Return a reply with the update weighed, clipped, and made integers and noisy where the plan says so.
+
+    What cannot be used is dropped before anything is clipped: NaN and infinities.
+    """
+    private, delta = cast("ClientLevel", plan.private), reply.delta
+    reason = "" if delta is None else unusable(delta)
+    if delta is None or reason:
+        return dataclasses.replace(reply, delta=None, refusal=reason or reply.refusal)
+    vector = delta.vector
+    if not isinstance(private.weights, str):
+        vector = vector * np.float32(private.weights.of(reply.examples))
+    if plan.encoder is None:
+        norm = start.clip_l2 if start.clip_l2 is not None else cast("Clip", private.clip).norm
+        bounded = clip(vector, norm).vector
+        clipped = not np.array_equal(bounded, vector)
+        return dataclasses.replace(reply, delta=Delta(vector=bounded, weight=1.0), clipped=clipped)
+    rounding = seeds.hidden.stream("quantise", client, start.round)
+    integers, clipped = plan.encoder.encode(vector, 1.0, seed=start.seed, randomness=rounding)
+    if private.integers:
+        most = plan.encoder.bound + private.largest_noise
+        key = seeds.hidden.key("noise", client, start.round)
+        integers = np.clip(integers + _own_noise(private, len(integers), key), -most, most)
+    return dataclasses.replace(reply, delta=Delta(vector=integers, weight=1.0), clipped=clipped)
+
+
+def _own_noise(private: ClientLevel, size: int, key: bytes) -> NDArray[np.int64]:
+    from hansa.privacy.noise import Source, rounded_gaussian, skellam
+
+    if isinstance(private, LocalDP) and private.facts is not None:
+        return rounded_gaussian(private.noise * private.facts.bound, size, Source(key))
+    return skellam(cast("DistributedDP", private).share, size, Source(key))
+
+
+# server half
+def first_slots(plan: Plan) -> dict[str, Array]:
+    """Return what the server keeps from round to round for the plan of privacy, as it is at the start."""
+    private = plan.private
+    if isinstance(private, ClientLevel) and isinstance(private.clip, AdaptiveClip):
+        return {CLIP: np.asarray(private.clip.initial, np.float64)}
+    return {}
+
+
+def clip_of(plan: Plan, state: ServerState) -> float | None:
+    """Return the norm to clip to in this round, where it adapts."""
+    return float(state.slots[CLIP]) if CLIP in state.slots else None
+
+
+def release(plan: Plan, start: Start, answer: Answer, seeds: Seeds) -> tuple[Array, Mapping[str, Array]]:
+    """Return the mean that may be known, and what the server keeps for the next round.
+
+    Nothing of it depends on how many answered, but through the sum: an empty cohort is a sum of zero, and the
+    denominator is fixed.
+
+    Args:
+        plan: The plan of the run.
+        start: What the clients were sent.
+        answer: The engine's answer: the sum.
+        seeds: The run's seeds, with the secret.
+
+    Raises:
+        VoidRoundError: If too few clients brought their shares of the noise, or the sum cannot be one.
+    """
+    private = cast("ClientLevel", plan.private)
+    count = len(answer.replies)
+    total, scale, bound = _on_grid(plan, start, answer)
+    kept: dict[str, Array] = {}
+    if isinstance(private, DistributedDP) and count < private.sharers + private.corrupt:
+        raise VoidRoundError(
+            f"{count} clients brought their shares of the noise; {private.sharers + private.corrupt} are needed."
+        )
+    if isinstance(private, CentralDP):
+        # Another sum gets other noise, so that a round that is played again never gives two sums with the same.
+        seen = hashlib.sha256(total.tobytes()).digest().hex()
+        sigma = private.noise_of_updates * bound
+        total = total + _server_noise(sigma, seeds, start.round, "sum", seen, size=len(total))
+    if isinstance(private.clip, AdaptiveClip):
+        kept[CLIP] = _moved(private, private.clip, start, answer, seeds)
+    if plan.encoder is not None:
+        return plan.encoder.decoded(total, private.expected, seed=start.seed), kept
+    return total * (scale / private.expected), kept
+
+
+def _on_grid(plan: Plan, start: Start, answer: Answer) -> tuple[NDArray[np.int64], float, float]:
+    """Return a sum as integers, the length of a step, and the most that one client changes it, in steps."""
+    private, encoder = cast("ClientLevel", plan.private), plan.encoder
+    vector = np.zeros(plan.sum_size) if answer.total is None else answer.total.vector
+    if encoder is not None:
+        total = vector.astype(np.int64)
+        if not private.integers:
+            try:
+                encoder.check(total, len(answer.replies))
+            except UpdateError as error:
+                raise VoidRoundError(str(error)) from error
+        return total, encoder.grid.scale, float(encoder.grid.bound_l2)
+    norm = start.clip_l2 if start.clip_l2 is not None else cast("Clip", private.clip).norm
+    scale = 2.0 ** (math.frexp(norm)[1] - FINE)
+    return np.rint(vector / scale).astype(np.int64), scale, norm / scale * ROUNDED
+
+
+def _server_noise(sigma: float, seeds: Seeds, number: int, *what: str, size: int = 0) -> NDArray[np.int64]:
+    from hansa.privacy.noise import Source, rounded_gaussian
+
+    return rounded_gaussian(sigma, size, Source(seeds.hidden.key("server noise", number, *what)))
+
+
+def _moved(private: ClientLevel, adapts: AdaptiveClip, start: Start, answer: Answer, seeds: Seeds) -> Array:
+    """Return the norm of the next round, from the noisy number of updates that were within this one's."""
+    twice = sum(-1 if reply.clipped else 1 for reply in answer.replies.values())
+    noise = 2 * adapts.noise_of_bits(private.noise, private.expected)
+    noisy = twice + int(_server_noise(noise, seeds, start.round, "bits", str(twice), size=1)[0])
+    return np.asarray(adapts.moved(float(start.clip_l2 or 0.0), noisy / 2, private.expected), np.float64)
