@@ -18,7 +18,7 @@ from hansa.cohort import Cohort
 from hansa.encode import EightBits, Encoder, Quantise, TopK, check_room
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
 from hansa.evaluate.tally import BOUND, Tally
-from hansa.privacy import AdaptiveClip, ClientLevel, DistributedDP, Facts, Privacy, RecordDP
+from hansa.privacy import AdaptiveClip, ClientLevel, Clip, DistributedDP, Facts, Privacy, RecordDP
 from hansa.rng import Seeds
 from hansa.secure_sum.interface import Planned, Run, SecureSum, Shape
 from hansa.secure_sum.plain import Plain
@@ -172,7 +172,7 @@ class Plan:
         if self.quantise is None and self.secure_sum.sends_update and not (clients and clients.integers):
             return None
         wanted = Quantise() if self.quantise is None else self.quantise
-        if clients is not None and not isinstance(clients.clip, (float, AdaptiveClip)):
+        if clients is not None and isinstance(clients.clip, Clip):
             rotates = wanted.rotate or isinstance(clients, DistributedDP)
             wanted = dataclasses.replace(wanted, clip=clients.clip.norm, rotate=rotates)
         if wanted.max_weight is None:
@@ -394,7 +394,8 @@ def _check_privacy(plan: Plan) -> None:
 def _check_record_level(plan: Plan) -> None:
     if plan.algorithm.work != "train":
         raise ConfigurationError(
-            f"RecordDP adds noise in the steps of local training, and {type(plan.algorithm).__name__} takes none. "
+            f"RecordDP adds noise in the steps of local training, and {type(plan.algorithm).__name__} "
+            "takes none. "
             "Use FedAvg(steps=1, ...), or CentralDP."
         )
     if plan.algorithm.carry_over or not plan.algorithm.shuffle:
@@ -409,7 +410,8 @@ def _check_client_level(plan: Plan, private: ClientLevel) -> None:
     if plan.aggregate != "uniform":
         raise ConfigurationError(
             f"{name} protects whole clients, so that no client may count for more by what only it knows: "
-            f"aggregate={plan.aggregate!r} would weigh by numbers of rows, which are secret too, or look at single "
+            f"aggregate={plan.aggregate!r} would weigh by numbers of rows, which are secret too, or "
+            "look at single "
             "updates. Leave aggregate out; weights=hansa.privacy.Capped(rows) weighs by rows up to a cap."
         )
     if plan.compress is not None:
@@ -430,7 +432,8 @@ def _check_client_level(plan: Plan, private: ClientLevel) -> None:
         and plan.quantise.clip not in (Quantise().clip, _norm(private))
     ):
         raise ConfigurationError(
-            f"quantise clips updates to {plan.quantise.clip:g} and {name} to {_norm(private):g}. Say the norm "
+            f"quantise clips updates to {plan.quantise.clip:g} and {name} to {_norm(private):g}. Say "
+            "the norm "
             "once, in the plan of privacy."
         )
 

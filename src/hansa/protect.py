@@ -19,21 +19,27 @@ from numpy.typing import NDArray
 from hansa.encode import clip
 from hansa.errors import UpdateError, VoidRoundError
 from hansa.plan import Plan
-from hansa.privacy import AdaptiveClip, CentralDP, ClientLevel, Clip, DistributedDP, LocalDP, RecordDP
+from hansa.privacy import (
+    AdaptiveClip,
+    CentralDP,
+    ClientLevel,
+    Clip,
+    DistributedDP,
+    LocalDP,
+    MatrixDP,
+    RecordDP,
+)
+from hansa.privacy.matrix import CorrelatedNoise
 from hansa.rng import Seeds
 from hansa.secure_sum.tree import unusable
 from hansa.types import Answer, Array, Delta, PrivateSteps, Reply, ServerState, Start
 
 CLIP = "privacy.clip"
-FINE = 31
-"""Steps of the grid for sums of floats in a clip, as a power of two, at least half of it."""
-ROUNDED = 1 + 2.0**-16
-"""What rounding a sum of floats to the grid adds to the part of one client, at most, as a factor.
-
-Of d coordinates none moves by more than half a step, so that sums that differ by the clip differ by
-1 + √d · 2^-30 of it on the grid: by 2^-17 for d of 2^26. Float64 sums of n updates over a tree differ by less
-than n · 2^-46 more.
-"""
+KEPT = "privacy.noise."
+FINE = 24
+"""A clip is at least so many steps of the grid for sums of floats, as a power of two."""
+COARSER = 16
+"""The same where noise is correlated, which needs room for its own grid below the steps."""
 
 
 # client half
@@ -92,6 +98,10 @@ def first_slots(plan: Plan) -> dict[str, Array]:
     private = plan.private
     if isinstance(private, ClientLevel) and isinstance(private.clip, AdaptiveClip):
         return {CLIP: np.asarray(private.clip.initial, np.float64)}
+    if isinstance(private, MatrixDP):
+        return {
+            KEPT + name: array for name, array in _correlated(plan, private, *_grid(plan)).begin().items()
+        }
     return {}
 
 
@@ -100,7 +110,9 @@ def clip_of(plan: Plan, state: ServerState) -> float | None:
     return float(state.slots[CLIP]) if CLIP in state.slots else None
 
 
-def release(plan: Plan, start: Start, answer: Answer, seeds: Seeds) -> tuple[Array, Mapping[str, Array]]:
+def release(
+    plan: Plan, state: ServerState, start: Start, answer: Answer, seeds: Seeds
+) -> tuple[Array, Mapping[str, Array]]:
     """Return the mean that may be known, and what the server keeps for the next round.
 
     Nothing of it depends on how many answered, but through the sum: an empty cohort is a sum of zero, and the
@@ -108,6 +120,7 @@ def release(plan: Plan, start: Start, answer: Answer, seeds: Seeds) -> tuple[Arr
 
     Args:
         plan: The plan of the run.
+        state: The server's state before the round.
         start: What the clients were sent.
         answer: The engine's answer: the sum.
         seeds: The run's seeds, with the secret.
@@ -115,19 +128,26 @@ def release(plan: Plan, start: Start, answer: Answer, seeds: Seeds) -> tuple[Arr
     Raises:
         VoidRoundError: If too few clients brought their shares of the noise, or the sum cannot be one.
     """
-    private = cast("ClientLevel", plan.private)
-    count = len(answer.replies)
-    total, scale, bound = _on_grid(plan, start, answer)
-    kept: dict[str, Array] = {}
+    private, count = cast("ClientLevel", plan.private), len(answer.replies)
     if isinstance(private, DistributedDP) and count < private.sharers + private.corrupt:
         raise VoidRoundError(
-            f"{count} clients brought their shares of the noise; {private.sharers + private.corrupt} are needed."
+            f"{count} clients brought their shares of the noise; "
+            f"{private.sharers + private.corrupt} are needed."
         )
+    scale, bound = _grid(plan, start.clip_l2)
+    total = _on_grid(plan, answer, scale)
+    # Another sum gets other noise, so that a round that is played again never gives two sums with the same.
+    seen = hashlib.sha256(total.tobytes()).digest().hex()
+    kept: dict[str, Array] = {}
     if isinstance(private, CentralDP):
-        # Another sum gets other noise, so that a round that is played again never gives two sums with the same.
-        seen = hashlib.sha256(total.tobytes()).digest().hex()
         sigma = private.noise_of_updates * bound
         total = total + _server_noise(sigma, seeds, start.round, "sum", seen, size=len(total))
+    elif isinstance(private, MatrixDP):
+        noise = _correlated(plan, private, scale, bound)
+        fresh = _server_noise(noise.fresh_sigma, seeds, start.round, "sum", seen, size=len(total))
+        before = {name[len(KEPT) :]: a for name, a in state.slots.items() if name.startswith(KEPT)}
+        total, after = noise.release(before, total, fresh)
+        kept = {KEPT + name: array for name, array in after.items()}
     if isinstance(private.clip, AdaptiveClip):
         kept[CLIP] = _moved(private, private.clip, start, answer, seeds)
     if plan.encoder is not None:
@@ -135,21 +155,46 @@ def release(plan: Plan, start: Start, answer: Answer, seeds: Seeds) -> tuple[Arr
     return total * (scale / private.expected), kept
 
 
-def _on_grid(plan: Plan, start: Start, answer: Answer) -> tuple[NDArray[np.int64], float, float]:
-    """Return a sum as integers, the length of a step, and the most that one client changes it, in steps."""
+def _grid(plan: Plan, adapted: float | None = None) -> tuple[float, float]:
+    """Return the length of a step, and the most that one client changes a sum, in steps.
+
+    A sum of floats is rounded to the grid as a whole. No coordinate moves by more than half a step, so that
+    sums that differ by the clip c differ by c / step + √d. Float64 sums of n updates over a tree, with or
+    without one of them, differ by less than 2 log2(n) · n · 2^-53 of the clip more: 2^-26 for n of 2^20.
+    """
+    if plan.encoder is not None:
+        return plan.encoder.grid.scale, float(plan.encoder.grid.bound_l2)
+    private = cast("ClientLevel", plan.private)
+    norm = adapted if adapted is not None else cast("Clip", private.clip).norm
+    # Each factor 4 in the size makes steps half as long, so that rounding adds little, whatever the size.
+    finer = (plan.sum_size.bit_length() + 1) // 2
+    fine = COARSER if isinstance(private, MatrixDP) else FINE
+    scale = 2.0 ** (math.frexp(norm)[1] - fine - finer)
+    return scale, norm / scale * (1 + 2.0**-26) + math.sqrt(plan.sum_size)
+
+
+def _on_grid(plan: Plan, answer: Answer, scale: float) -> NDArray[np.int64]:
+    """Return a sum as integers."""
     private, encoder = cast("ClientLevel", plan.private), plan.encoder
-    vector = np.zeros(plan.sum_size) if answer.total is None else answer.total.vector
-    if encoder is not None:
-        total = vector.astype(np.int64)
-        if not private.integers:
-            try:
-                encoder.check(total, len(answer.replies))
-            except UpdateError as error:
-                raise VoidRoundError(str(error)) from error
-        return total, encoder.grid.scale, float(encoder.grid.bound_l2)
-    norm = start.clip_l2 if start.clip_l2 is not None else cast("Clip", private.clip).norm
-    scale = 2.0 ** (math.frexp(norm)[1] - FINE)
-    return np.rint(vector / scale).astype(np.int64), scale, norm / scale * ROUNDED
+    if answer.total is None or not answer.replies:
+        return np.zeros(plan.sum_size, np.int64)
+    if encoder is None:
+        return np.rint(answer.total.vector / scale).astype(np.int64)
+    total = answer.total.vector.astype(np.int64)
+    if not private.integers:
+        try:
+            encoder.check(total, len(answer.replies))
+        except UpdateError as error:
+            raise VoidRoundError(str(error)) from error
+    return total
+
+
+def _correlated(plan: Plan, private: MatrixDP, scale: float, bound: float) -> CorrelatedNoise:
+    if plan.encoder is not None:
+        largest = plan.encoder.bound * len(plan.clients)
+    else:
+        largest = math.ceil(len(plan.clients) * cast("Clip", private.clip).norm / scale) + 1
+    return private.noise_on(size=plan.sum_size, bound=bound, largest=largest)
 
 
 def _server_noise(sigma: float, seeds: Seeds, number: int, *what: str, size: int = 0) -> NDArray[np.int64]:

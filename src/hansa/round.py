@@ -18,7 +18,7 @@ import numpy as np
 from hansa.errors import RoundError, UpdateError, VoidRoundError
 from hansa.evaluate.average import average_metrics, round_logs
 from hansa.plan import Plan
-from hansa.privacy import ClientLevel
+from hansa.privacy import ClientLevel, MatrixDP
 from hansa.protect import clip_of, first_slots, release
 from hansa.record import ClientRecord, RoundRecord
 from hansa.rng import Seeds
@@ -75,12 +75,14 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         answer = yield from plan.sums.collect(ask, number=state.round)
         # Aggregate to one mean. An empty cohort (possible with Poisson) leaves the model as it is.
         if client_level:
-            mean, kept = release(plan, start, answer, seeds)
+            mean, kept = release(plan, state, start, answer, seeds)
         else:
             mean = _mean(plan, start, answer) if cohort else None
     except VoidRoundError as error:
         void, mean = str(error), None
         answer = Answer(replies={}, dropped=dict.fromkeys(cohort, "the round is void"))
+        if isinstance(plan.private, MatrixDP):  # its promise counts releases: this one is noise alone
+            mean, kept = release(plan, state, start, answer, seeds)
     if mean is not None:
         # Update the global model. An overflow is told below, with a remedy.
         with np.errstate(all="ignore"):

@@ -114,8 +114,8 @@ class Federation:
                 floats with a plain sum, and is ``Quantise()`` with any other.
             secure_sum: How the sum of updates comes about: ``"plain"`` (the server sees each), ``"sealed"``,
                 ``"masking"``, or a declaration: `Sealed(threshold=3)`. None is plain.
-            privacy: A plan of differential privacy (`hansa.privacy`), or None. One that protects whole clients
-                brings its own cohort and weights.
+            privacy: A plan of differential privacy (`hansa.privacy`), or None. One that protects whole
+                clients brings its own cohort and weights.
             server_optimizer: A `keras.optimizers.Optimizer` for the server's step, or None to take the mean.
             engine: Where clients run: ``"local"`` (this process, one after another), ``"vector"`` (all cores
                 of this machine, compiled), ``"ray"`` (a cluster), or a declaration: `Vector(workers=2)`.
@@ -408,7 +408,8 @@ class Federation:
         """
         if self.privacy is None:
             raise ConfigurationError(
-                "this federation has no plan of privacy, and promises none. Give privacy=hansa.privacy.CentralDP(...)."
+                "this federation has no plan of privacy, and promises none. Give "
+                "privacy=hansa.privacy.CentralDP(...)."
             )
         private = (self._plan or self.plan()).private or self.privacy
         return private.guarantee(len(self.records))

@@ -86,11 +86,12 @@ def with_keys(sites: Mapping[str, Site], keys: Mapping[str, Keys]) -> Mapping[st
 
 
 def write_keys(folder: Path, keys: Mapping[str, Keys], secret: bytes) -> None:
-    """Write a simulation's private keys, and what its hidden draws come from, for the folder's owner alone."""
+    """Write a simulation's keys, and what its hidden draws come from, for the folder's owner alone."""
     if not keys and not secret:
         return
     told = {
-        "note": "Private: keys of a simulation's clients, which real clients keep to themselves; and the secret "
+        "note": "Private: keys of a simulation's clients, which real clients keep to themselves; and "
+        "the secret "
         "from which privacy noise and draws come. Who has it can take the noise off.",
         "secret": secret.hex(),
         "keys": {
@@ -148,6 +149,7 @@ def _told(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except OSError as error:
         raise RunError(
-            f"the keys of the run cannot be read from {path} ({error.strerror}). Without them it cannot go on "
+            f"the keys of the run cannot be read from {path} ({error.strerror}). Without them it "
+            "cannot go on "
             "as it began; start a new run."
         ) from error

@@ -1,4 +1,4 @@
-"""A plan of differential privacy in `fit`: what it needs before the first round, and what each round spent."""
+"""Differential privacy in `fit`: what it needs before the first round, and what each round spent."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ def cohort_of(privacy: Privacy | None, cohort: Any) -> Cohort:
         return as_cohort(cohort)
     if cohort is not None:
         raise ConfigurationError(
-            f"{type(privacy).__name__} draws the cohorts itself, so that what is drawn is what is accounted for. "
+            f"{type(privacy).__name__} draws the cohorts itself, so that what is drawn is what is "
+            "accounted for. "
             f"Leave cohort out, and give the plan participation={cohort!r}."
         )
     return as_cohort(privacy.participation)
 
 
 def aggregate_of(privacy: Privacy | None, aggregate: Aggregate | None) -> Aggregate:
-    """Return how updates are averaged: as the user says, else by rows, or alike where clients are protected."""
+    """Return how updates are averaged: as the user says, else by rows; alike where clients are protected."""
     default = "uniform" if isinstance(privacy, ClientLevel) else "examples"
     return default if aggregate is None else aggregate
 
@@ -40,7 +41,8 @@ def check_planned(plan: Plan, rounds: int) -> None:
     private = plan.private
     if private is not None and rounds > private.rounds:
         raise ConfigurationError(
-            f"the plan of privacy is for {private.rounds} rounds, and fit was asked for {rounds}: what is beyond "
+            f"the plan of privacy is for {private.rounds} rounds, and fit was asked for {rounds}: "
+            "what is beyond "
             f"would not be paid for. Ask for at most {private.rounds}, or plan for more from the beginning."
         )
 

@@ -17,9 +17,10 @@ _TAKEN_APART = ("clip", "protects", "weights", "participation", "facts", "budget
 def privacy_of(raw: Any, rounds: int, where: str = "[privacy]") -> Privacy:
     """Return the plan that a section declares.
 
-    Beside the keys of the plan itself: ``epsilon`` and ``delta`` are its budget, ``clip`` is a norm or a table
-    for a clip that adapts, ``participation`` is a table like ``[cohort]``, ``weights = { cap = 100 }`` weighs by
-    rows, and ``protects = { max_clients = 3 }`` protects a person. ``rounds`` is that of ``[run]`` if left out.
+    Beside the keys of the plan itself: ``epsilon`` and ``delta`` are its budget, ``clip`` is a norm or a
+    table for a clip that adapts, ``participation`` is a table like ``[cohort]``, ``weights = { cap = 100 }``
+    weighs by rows, and ``protects = { max_clients = 3 }`` protects a person. ``rounds`` is that of ``[run]``
+    if left out.
 
     Args:
         raw: What the file has there.
@@ -39,7 +40,8 @@ def privacy_of(raw: Any, rounds: int, where: str = "[privacy]") -> Privacy:
     if "epsilon" in rest:
         if "delta" not in rest:
             raise ConfigurationError(
-                f"{where} has epsilon and lacks delta: a tenth of one over the number of the protected, or less."
+                f"{where} has epsilon and lacks delta: a tenth of one over the number of the "
+                "protected, or less."
             )
         budget = {"epsilon": rest.pop("epsilon"), "delta": rest.pop("delta")}
         more["budget"] = build(Budget, budget, where)

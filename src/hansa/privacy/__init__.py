@@ -14,6 +14,7 @@ noise/     integer noise from a secret
 from hansa.privacy.bounds import AdaptiveClip, Capped, Clip
 from hansa.privacy.budget import Budget, Person
 from hansa.privacy.central import CentralDP
+from hansa.privacy.correlated import MatrixDP
 from hansa.privacy.distributed import DistributedDP
 from hansa.privacy.guarantee import Guarantee
 from hansa.privacy.interface import ClientLevel, Facts, Privacy
@@ -25,6 +26,7 @@ PLANS: dict[str, type[Privacy]] = {
     "record": RecordDP,
     "local": LocalDP,
     "distributed": DistributedDP,
+    "matrix": MatrixDP,
 }
 """The plans by the names that TOML knows."""
 
@@ -40,6 +42,7 @@ __all__ = [
     "Facts",
     "Guarantee",
     "LocalDP",
+    "MatrixDP",
     "Person",
     "Privacy",
     "RecordDP",

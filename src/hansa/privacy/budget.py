@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hansa.errors import ConfigurationError, UnknownNameError
+from hansa.privacy.terms import NEIGHBOURS, Neighbours
 
-NEIGHBOURS = ("zero-out", "add/remove", "replace")
 UNITS = ("client", "silo", "record")
 
 
@@ -19,7 +19,8 @@ class Budget:
     Attributes:
         epsilon: The privacy loss, above 0. Below 1 is strong; above 10 says little.
         delta: The chance with which the loss may be larger, above 0 and below 1. It must be well below one
-            over the number of those who are protected: with that chance a mechanism may give one of them away.
+            over the number of those who are protected: with that chance a mechanism may give one of them
+            away.
     """
 
     epsilon: float
@@ -28,7 +29,8 @@ class Budget:
     def __post_init__(self) -> None:
         if not is_real(self.epsilon) or not 0 < self.epsilon < math.inf:
             raise ConfigurationError(
-                f"epsilon must be a finite number above 0, got {self.epsilon!r}. No noise at all has no budget: "
+                f"epsilon must be a finite number above 0, got {self.epsilon!r}. No noise at all has "
+                "no budget: "
                 "leave privacy out."
             )
         check_delta(self.delta)
@@ -87,10 +89,16 @@ def check_unit(unit: Unit, allowed: tuple[str, ...]) -> None:
         raise UnknownNameError("unit that this plan protects", str(unit), allowed)
 
 
-def check_neighbours(neighbours: str) -> None:
-    """Raise `UnknownNameError` unless this is a relation that we know."""
-    if neighbours not in NEIGHBOURS:
-        raise UnknownNameError("neighbouring relation", str(neighbours), NEIGHBOURS)
+def relation(name: str | None) -> Neighbours:
+    """Return a neighbouring relation by its name.
+
+    Raises:
+        UnknownNameError: There is no such relation.
+    """
+    for known in NEIGHBOURS:
+        if name == known:
+            return known
+    raise UnknownNameError("neighbouring relation", str(name), NEIGHBOURS)
 
 
 def check_delta(delta: float) -> None:

@@ -16,12 +16,11 @@ from hansa.privacy.interface import TAIL, ClientLevel, Facts
 @final
 @dataclass(frozen=True, kw_only=True)
 class DistributedDP(ClientLevel):
-    """Each update is clipped, rotated and rounded to integers, and gets a share of Skellam noise; then they are
-    summed.
+    """Each update is clipped, rotated, rounded to integers, given a share of Skellam noise, and summed.
 
     Through a secure sum nobody sees anything without noise, the server included, and the noise is no more
-    than that of `CentralDP`. The fewest clients that a sum is opened with bring all of it; below, the round is
-    void, and with more there is more noise than is told.
+    than that of `CentralDP`. The fewest clients that a sum is opened with bring all of it; below, the round
+    is void, and with more there is more noise than is told.
 
     Attributes:
         corrupt: Clients of a round that may tell the server their noise: the others' shares are larger, so
@@ -84,7 +83,8 @@ class DistributedDP(ClientLevel):
             raise TypeError("a plan bound is of its own kind")
         if plan.sharers < 1:
             raise ConfigurationError(
-                f"of {plan.sharers + self.corrupt} clients at least in a sum, corrupt={self.corrupt} leaves nobody "
+                f"of {plan.sharers + self.corrupt} clients at least in a sum, corrupt={self.corrupt} "
+                "leaves nobody "
                 "who adds noise. Take fewer, or a larger cohort."
             )
         return plan

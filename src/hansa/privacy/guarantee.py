@@ -72,9 +72,11 @@ class Guarantee:
         """The promise in plain English, one sentence a line."""
         spent = f"After {self.rounds_spent} round{'' if self.rounds_spent == 1 else 's'}"
         lines = [
-            f"{spent} the privacy loss of {self.protects} is at most ε = {self.epsilon:.4g}, but for a chance of "
+            f"{spent} the privacy loss of {self.protects} is at most ε = {self.epsilon:.4g}, but for "
+            "a chance of "
             f"δ = {self.delta:.2g}.",
-            f"That is: who sees everything that is released can tell {RELATIONS[self.neighbours]} hardly better "
+            f"That is: who sees everything that is released can tell {RELATIONS[self.neighbours]} "
+            "hardly better "
             f"than by guessing; the odds change by a factor of at most {_factor(self.epsilon)}.",
             self.trust,
             f"Told by dp-accounting {self.version} ({self.accountant.upper()}), with a noise multiplier of "

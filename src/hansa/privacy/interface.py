@@ -16,7 +16,7 @@ from typing import Any, ClassVar, cast
 
 from hansa.cohort import AllClients, AtMost, Cohort, FixedSize, Poisson
 from hansa.errors import ConfigurationError
-from hansa.privacy import accountant
+from hansa.privacy import accountant, calibrate, upstream
 from hansa.privacy.bounds import AdaptiveClip, Capped, Clip
 from hansa.privacy.budget import (
     Budget,
@@ -24,12 +24,12 @@ from hansa.privacy.budget import (
     Unit,
     check_delta,
     check_delta_for,
-    check_neighbours,
     check_unit,
     describe_unit,
     group_of,
     is_real,
     is_whole,
+    relation,
     unit_words,
 )
 from hansa.privacy.events import Event, FixedSampled, Gaussian, PoissonSampled, Repeated
@@ -110,7 +110,8 @@ class Privacy(abc.ABC):
         if (self.budget is None) == (self.noise_multiplier is None):
             given = "both" if self.budget is not None else "neither"
             raise ConfigurationError(
-                f"{name} takes exactly one of budget=Budget(epsilon=..., delta=...) and noise_multiplier=..., "
+                f"{name} takes exactly one of budget=Budget(epsilon=..., delta=...) and "
+                "noise_multiplier=..., "
                 f"got {given}."
             )
         if self.budget is not None and not isinstance(self.budget, Budget):
@@ -126,7 +127,7 @@ class Privacy(abc.ABC):
             check_delta(self.delta)
         if self.seed is not None and (not is_whole(self.seed) or self.seed < 0):
             raise ConfigurationError(f"{name}.seed must be a whole number of 0 or more, got {self.seed!r}.")
-        accountant.check_installed()
+        upstream.dp_accounting()
 
     # ------------------------------------------------------------------ what a user asks
 
@@ -167,13 +168,12 @@ class Privacy(abc.ABC):
         """Return kind, settings and the noise in use, for the run's configuration."""
 
     @abc.abstractmethod
-    def charged(self, round: int, cohort: tuple[str, ...]) -> dict[str, Any]:
+    def charged(self, number: int, cohort: tuple[str, ...]) -> dict[str, Any]:
         """Return what a round is charged for, as plain JSON values, for its record."""
 
-    def settle(self, tell: Tell | None = None) -> float:
-        """Find the noise that keeps the budget, telling how it goes on, and return it."""
-        with accountant.telling(tell):
-            return self.noise
+    @abc.abstractmethod
+    def settle(self, tell: Tell | None = None) -> None:
+        """Find the noise that keeps the budget, which may take seconds, and tell how it goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,9 +182,9 @@ class ClientLevel(Privacy):
 
     Attributes:
         protects: ``"client"``, ``"silo"`` or `Person`.
-        neighbours: ``"zero-out"`` (a client's update is replaced by zero), ``"add/remove"`` (it is there or not),
-            or ``"replace"`` (by any other). None takes the first, or ``"replace"`` where cohorts have a fixed
-            size, of which nothing else can be said.
+        neighbours: ``"zero-out"`` (a client's update is replaced by zero), ``"add/remove"`` (it is there or
+            not), or ``"replace"`` (by any other). None takes the first, or ``"replace"`` where cohorts have
+            a fixed size, of which nothing else can be said.
         clip: What updates are shortened to.
         participation: Who takes part in a round: None for everyone, or `Poisson`, `FixedSize`, `AtMost`.
         population: Number of clients; None takes that of the federation.
@@ -193,7 +193,7 @@ class ClientLevel(Privacy):
 
     protects: Unit = "client"
     neighbours: str | None = None
-    clip: Clip | AdaptiveClip | float = Clip(1.0)
+    clip: Clip | AdaptiveClip | float = 1.0
     participation: Cohort | None = None
     population: int | None = None
     weights: Capped | str = "uniform"
@@ -232,14 +232,15 @@ class ClientLevel(Privacy):
         fixed = isinstance(self.participation, FixedSize) and self.amplified
         if self.neighbours is None:
             object.__setattr__(self, "neighbours", "replace" if fixed else "zero-out")
-        check_neighbours(str(self.neighbours))
+        relation(self.neighbours)
         self._check_participation()
 
     def _check_participation(self) -> None:
         name, who = type(self).__name__, self.participation
         if isinstance(who, AtMost) and who.times * who.min_gap < self.rounds:
             raise ConfigurationError(
-                f"AtMost(times={who.times}, min_gap={who.min_gap}) is for {who.times * who.min_gap} rounds, but "
+                f"AtMost(times={who.times}, min_gap={who.min_gap}) is for {who.times * who.min_gap} "
+                "rounds, but "
                 f"{name} is for {self.rounds}. Take times={-(-self.rounds // who.min_gap)}."
             )
         if self.population is None:
@@ -267,7 +268,8 @@ class ClientLevel(Privacy):
     def _members(self) -> int:
         if self.population is None:
             raise ConfigurationError(
-                f"{type(self).__name__} needs population=..., the number of clients, before there is a federation."
+                f"{type(self).__name__} needs population=..., the number of clients, before there is "
+                "a federation."
             )
         return self.population
 
@@ -294,18 +296,29 @@ class ClientLevel(Privacy):
             return self.budget.delta
         return min(1e-5, 1 / (10 * self._members)) if self.delta is None else self.delta
 
-    @cached_property
+    @property
     def noise(self) -> float:
         """The noise multiplier in use: the given one, or the least that keeps the budget."""
-        if self.noise_multiplier is not None:
-            return float(self.noise_multiplier)
-        budget = cast("Budget", self.budget)
-        return accountant.noise_multiplier(
-            lambda z: self.event(self.rounds, z),
-            epsilon=budget.epsilon,
-            delta=budget.delta,
-            neighbours=str(self.neighbours),
-        )
+        return self._settled(None)
+
+    def settle(self, tell: Tell | None = None) -> None:
+        """Find the noise that keeps the budget, which may take seconds, and tell how it goes on."""
+        self._settled(tell)
+
+    def _settled(self, tell: Tell | None) -> float:
+        if self.budget is None:
+            return float(self.noise_multiplier or 0.0)
+        found = self.__dict__.get("_found")
+        if found is None:
+            found = calibrate.noise_multiplier(
+                lambda z: self.event(self.rounds, z),
+                epsilon=self.budget.epsilon,
+                delta=self.budget.delta,
+                neighbours=relation(self.neighbours),
+                progress=tell,
+            )
+            self.__dict__["_found"] = found
+        return found
 
     @property
     def largest_noise(self) -> int:
@@ -345,7 +358,7 @@ class ClientLevel(Privacy):
         return accountant.spent(
             self.event(rounds),
             delta=self.spends_delta,
-            neighbours=str(self.neighbours),
+            neighbours=relation(self.neighbours),
             accountant="rdp" if quick else "best",
         )
 
@@ -378,16 +391,16 @@ class ClientLevel(Privacy):
             "seeded": self.seed is not None,
         }
 
-    def charged(self, round: int, cohort: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG002
+    def charged(self, number: int, cohort: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG002
         """Return what a round is charged for, as plain JSON values, for its record."""
-        return {"event": self.event(round + 1).describe(), "rounds": round + 1}
+        return {"event": self.event(number + 1).describe(), "rounds": number + 1}
 
     @abc.abstractmethod
     def trust(self) -> str:
         """Return who sees what without noise, in words."""
 
     def notes(self) -> tuple[str, ...]:
-        """Return what else a reader should know: about the draw of cohorts, and when noise drowns the update."""
+        """Return what else a reader should know: of the draw of cohorts, and when noise drowns the update."""
         lines = []
         if self.secret_cohort:
             lines.append(
@@ -395,7 +408,8 @@ class ClientLevel(Privacy):
             )
         elif self.facts is not None and isinstance(self._cohort, (FixedSize, Poisson)) and self.amplified:
             lines.append(
-                "Who takes part follows the run's public seed, which clients check; so the draw hides nobody, "
+                "Who takes part follows the run's public seed, which clients check; so the draw "
+                "hides nobody, "
                 f"and each is charged for the {self.taken(self.rounds)} rounds at most that it takes part in."
             )
         share = self.noise / self.expected
@@ -431,8 +445,8 @@ def _promise(plan: ClientLevel, done: int) -> Guarantee:
         protects=unit_words(plan.protects),
         neighbours=str(plan.neighbours),
         trust=plan.trust(),
-        accountant="pld" if spent is None else spent.accountant,
-        version=accountant.version(),
+        accountant="exact" if spent is None else spent.accountant,
+        version=upstream.version(),
         noise_multiplier=plan.noise,
         rounds_spent=done,
         rounds_left=plan.rounds - done,

@@ -38,7 +38,8 @@ class LocalDP(ClientLevel):
         super().__post_init__()
         if self.neighbours != "replace":
             raise ConfigurationError(
-                f"LocalDP protects what a client sends against any other that it might have sent: its relation "
+                "LocalDP protects what a client sends against any other that it might have sent: its "
+                "relation "
                 f"is 'replace', got {self.neighbours!r}."
             )
 
@@ -57,5 +58,7 @@ class LocalDP(ClientLevel):
         """Return how much noise is left in the mean."""
         share = self.noise / self.expected**0.5
         loud = " The model will hardly learn." if share > 1 else ""
-        told = f"The noise of all clients together is {share:.2g} times the clip in every coordinate of the mean."
-        return (told + loud,)
+        told = (
+            f"The noise of all clients together is {share:.2g} times the clip in every coordinate of the mean"
+        )
+        return (f"{told}.{loud}",)

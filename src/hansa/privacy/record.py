@@ -6,25 +6,23 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, ClassVar, cast, final
+from typing import Any, ClassVar, final
 
 from hansa.errors import ConfigurationError
-from hansa.privacy import accountant
+from hansa.privacy import accountant, calibrate, upstream
 from hansa.privacy.budget import (
-    Budget,
     check_delta_for,
-    check_neighbours,
     check_unit,
     is_real,
     is_whole,
+    relation,
 )
 from hansa.privacy.events import Event, Gaussian, PoissonSampled, Repeated, Several
 from hansa.privacy.guarantee import Guarantee
-from hansa.privacy.interface import CARDS, METRICS, TUNING, Facts, Privacy, status_of
+from hansa.privacy.interface import CARDS, METRICS, TUNING, Facts, Privacy, Tell, status_of
 
 MOST_CALIBRATED = 6
-"""Silos of so many different sizes are calibrated by PLD, which takes seconds for each; of more, by RDP."""
+"""So many different amounts of noise are looked for, which takes seconds for each, and told by PLD."""
 
 
 @final
@@ -32,9 +30,9 @@ MOST_CALIBRATED = 6
 class RecordDP(Privacy):
     """DP-SGD inside local training: each silo protects its own records, from the server and all others too.
 
-    A minibatch is drawn anew for each step, each record with the same chance; each record's gradient is clipped,
-    and noise is added before the step is taken. Each silo has a ledger of its own, for its records are in no
-    other; the loss that is told is that of the worst.
+    A minibatch is drawn anew for each step, each record with the same chance; each record's gradient is
+    clipped, and noise is added before the step is taken. Each silo has a ledger of its own, for its records
+    are in no other; the loss that is told is that of the worst.
 
     With a budget each silo adds as little noise as keeps it, so that large ones add less; with a noise
     multiplier all add the same, and large ones lose less.
@@ -74,7 +72,7 @@ class RecordDP(Privacy):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_unit(self.protects, self.units)
-        check_neighbours(self.neighbours)
+        relation(self.neighbours)
         if not is_real(self.clip) or not 0 < self.clip < math.inf:
             raise ConfigurationError(f"RecordDP.clip must be a finite number above 0, got {self.clip!r}.")
         if self.microbatch is not None and (not is_whole(self.microbatch) or self.microbatch < 1):
@@ -103,28 +101,50 @@ class RecordDP(Privacy):
         """Return how many steps a silo takes in the first rounds."""
         return self._facts.taken_by[silo][rounds - 1] * self._facts.steps[silo] if rounds else 0
 
-    @cached_property
+    @property
     def noises(self) -> Mapping[str, float]:
         """The noise multiplier of each silo."""
-        silos = self._facts.records
-        if self.noise_multiplier is not None:
-            return dict.fromkeys(silos, float(self.noise_multiplier))
-        kinds = {silo: (self.rate(silo), self.steps(silo, self.rounds)) for silo in silos}
-        which = "best" if len(set(kinds.values())) <= MOST_CALIBRATED else "rdp"
-        found = {kind: self._calibrated(*kind, which) for kind in sorted(set(kinds.values()))}
-        return {silo: found[kind] for silo, kind in kinds.items()}
+        return self._settled(None)
 
-    def _calibrated(self, rate: float, steps: int, which: str) -> float:
-        budget = cast("Budget", self.budget)
-        if not steps:
-            return 1.0  # it never takes part
-        return accountant.noise_multiplier(
-            lambda z: _event(rate, z, steps),
-            epsilon=budget.epsilon,
-            delta=budget.delta,
-            neighbours=self.neighbours,
-            accountant=which,
-        )
+    def settle(self, tell: Tell | None = None) -> None:
+        """Find the noise that keeps the budget, which may take seconds, and tell how it goes on."""
+        self._settled(tell)
+
+    def _settled(self, tell: Tell | None) -> Mapping[str, float]:
+        silos, budget = self._facts.records, self.budget
+        if budget is None:
+            return dict.fromkeys(silos, float(self.noise_multiplier or 0.0))
+        if "_found" not in self.__dict__:
+            kinds = self._kinds()
+            found = {
+                (rate, steps): calibrate.noise_multiplier(
+                    lambda z, rate=rate, steps=steps: _event(rate, z, steps),
+                    epsilon=budget.epsilon,
+                    delta=budget.delta,
+                    neighbours=relation(self.neighbours),
+                    progress=tell,
+                )
+                for rate, steps in sorted(set(kinds.values()))
+            }
+            self.__dict__["_found"] = {silo: found[kind] for silo, kind in kinds.items()}
+        return self.__dict__["_found"]
+
+    def _kinds(self) -> dict[str, tuple[float, int]]:
+        """Return rate and steps to calibrate each silo's noise for: its own, or those of a group of silos.
+
+        Where silos are of many sizes, those of about one size share the noise of the one that needs most.
+        """
+        exact = {s: (self.rate(s), max(1, self.steps(s, self.rounds))) for s in self._facts.records}
+        if len(set(exact.values())) <= MOST_CALIBRATED:
+            return exact
+        low = min(rate for rate, _ in exact.values())
+        width = math.log(max(rate for rate, _ in exact.values()) / low) / (MOST_CALIBRATED - 1) or 1.0
+        group = {silo: round(math.log(rate / low) / width) for silo, (rate, _) in exact.items()}
+        most = {
+            number: tuple(max(exact[s][i] for s in exact if group[s] == number) for i in (0, 1))
+            for number in set(group.values())
+        }
+        return {silo: most[number] for silo, number in group.items()}
 
     @property
     def noise(self) -> float:
@@ -147,14 +167,14 @@ class RecordDP(Privacy):
 
     def spent_by(self, rounds: int, *, quick: bool = False) -> dict[str, accountant.Spent]:
         """Return what each silo has spent after so many rounds."""
-        which = "rdp" if quick else "best"
+        events = {silo: self.silo_event(silo, rounds) for silo in self._facts.records}
+        which = "rdp" if quick or len(set(events.values())) > MOST_CALIBRATED else "best"
         told: dict[Event, accountant.Spent] = {}
         result = {}
-        for silo in self._facts.records:
-            event = self.silo_event(silo, rounds)
+        for silo, event in events.items():
             if event not in told:
                 told[event] = accountant.spent(
-                    event, delta=self.spends_delta, neighbours=self.neighbours, accountant=which
+                    event, delta=self.spends_delta, neighbours=relation(self.neighbours), accountant=which
                 )
             result[silo] = told[event]
         return result
@@ -187,14 +207,14 @@ class RecordDP(Privacy):
             "seeded": self.seed is not None,
         }
 
-    def charged(self, round: int, cohort: tuple[str, ...]) -> dict[str, Any]:
-        """Return what a round is charged for, as plain JSON values, for its record: by silo that took part."""
+    def charged(self, number: int, cohort: tuple[str, ...]) -> dict[str, Any]:
+        """Return what a round is charged for, as plain JSON values: by silo that took part."""
         return {
             "silos": {
                 silo: _event(self.rate(silo), self.noises[silo], self._facts.steps[silo]).describe()
                 for silo in cohort
             },
-            "rounds": round + 1,
+            "rounds": number + 1,
         }
 
     def guarantee(self, rounds_done: int | None = None) -> Guarantee:
@@ -207,9 +227,9 @@ class RecordDP(Privacy):
             delta=self.spends_delta,
             protects="each record of each silo",
             neighbours=self.neighbours,
-            trust="The noise is added before anything leaves a silo; neither server nor other silos are trusted.",
-            accountant="pld" if spent is None else spent.accountant,
-            version=accountant.version(),
+            trust="The noise is added before anything leaves a silo; no server or other silo is trusted.",
+            accountant="exact" if spent is None else spent.accountant,
+            version=upstream.version(),
             noise_multiplier=self.noise,
             rounds_spent=done,
             rounds_left=self.rounds - done,
@@ -217,8 +237,8 @@ class RecordDP(Privacy):
             reasons=reasons,
             budget=None if self.budget is None else self.budget.epsilon,
             notes=(
-                "Each silo's records are its own; the loss told is that of the silo that has lost most. A person "
-                "with records at several silos, or several records, loses more.",
+                "Each silo's records are its own; the loss told is that of the silo that has lost most. "
+                "A person with records at several silos, or with several records, loses more.",
             ),
             not_covered=(METRICS, CARDS, PREPARED, TUNING),
         )

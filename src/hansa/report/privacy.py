@@ -64,7 +64,9 @@ def _course(data: ReportData) -> Html | None:
         ends = [(spent[0][0], told.budget), (spent[-1][0], told.budget)]
         lines.append(Line(name="Budget", points=ends, tone="grey", dashed=True))
     chart = line_chart(lines, title="Privacy loss (ε) by round")
-    return tag("div", tag("figure", tag("figcaption", tag("h3", "Privacy loss (ε)")), Html(chart)), class_="grid")
+    return tag(
+        "div", tag("figure", tag("figcaption", tag("h3", "Privacy loss (ε)")), Html(chart)), class_="grid"
+    )
 
 
 def _silos(data: ReportData) -> Html | None:
@@ -73,10 +75,16 @@ def _silos(data: ReportData) -> Html | None:
     noises = told.get("noise_multiplier") if isinstance(told, Mapping) else None
     if not isinstance(noises, Mapping) or not data.silos:
         return None
-    columns = [Column(title="Silo", numeric=False), Column(title="Noise multiplier"), Column(title="Spent (ε)")]
+    columns = [
+        Column(title="Silo", numeric=False),
+        Column(title="Noise multiplier"),
+        Column(title="Spent (ε)"),
+    ]
     silos = list(data.silos.items())
     rows: list[list[Child]] = [
         [name, decimal(noises.get(name)), decimal(epsilon)] for name, epsilon in silos[:MOST_ROWS]
     ]
     left_out = capped(len(silos), MOST_ROWS, "silos")
-    return table(columns, rows, caption="The ledger of each silo", left_out=left_out, class_="slim", quiet=True)
+    return table(
+        columns, rows, caption="The ledger of each silo", left_out=left_out, class_="slim", quiet=True
+    )
