@@ -105,7 +105,7 @@ def first_slots(plan: Plan) -> dict[str, Array]:
     return {}
 
 
-def clip_of(plan: Plan, state: ServerState) -> float | None:
+def clip_of(state: ServerState) -> float | None:
     """Return the norm to clip to in this round, where it adapts."""
     return float(state.slots[CLIP]) if CLIP in state.slots else None
 

@@ -65,7 +65,7 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         extra=plan.algorithm.broadcast(state),
         learning_rate=state.learning_rate,
         seed=_seed(plan, seeds, state.round),
-        clip_l2=clip_of(plan, state),
+        clip_l2=clip_of(state),
     )
     reduce = "keep" if callable(plan.aggregate) else "sum"
     ask = Ask(phase="train", clients=cohort, payload=start, reduce=reduce)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,7 +30,7 @@ class Guarantee:
         protects: Who is protected, in words.
         neighbours: The relation: what one who sees all results cannot tell.
         trust: Who sees what without noise, in words.
-        accountant: ``"pld"`` or ``"rdp"``, and ``version``, the version of dp-accounting.
+        accountant: ``"pld"``, ``"rdp"`` or ``"exact"``, and ``version``, the package that says so.
         noise_multiplier: Standard deviation of the noise divided by the clip.
         rounds_spent: Rounds that are done.
         rounds_left: Rounds that the plan still has.
@@ -77,9 +78,9 @@ class Guarantee:
             f"δ = {self.delta:.2g}.",
             f"That is: who sees everything that is released can tell {RELATIONS[self.neighbours]} "
             "hardly better "
-            f"than by guessing; the odds change by a factor of at most {_factor(self.epsilon)}.",
+            f"than by guessing; the odds change by a factor of up to {_factor(self.epsilon)}.",
             self.trust,
-            f"Told by dp-accounting {self.version} ({self.accountant.upper()}), with a noise multiplier of "
+            f"Told by {self.version} ({self.accountant.upper()}), with a noise multiplier of "
             f"{self.noise_multiplier:.4g}; relation: {self.neighbours}.",
         ]
         if self.budget is not None:
@@ -92,6 +93,4 @@ class Guarantee:
 
 
 def _factor(epsilon: float) -> str:
-    import math
-
-    return f"{math.exp(epsilon):.3g}" if epsilon < 20 else "more than a hundred million, which is no promise"
+    return f"{math.exp(epsilon):.3g}" if epsilon < 20 else "hundreds of millions, which is no promise"

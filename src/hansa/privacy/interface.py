@@ -34,6 +34,7 @@ from hansa.privacy.budget import (
 )
 from hansa.privacy.events import Event, FixedSampled, Gaussian, PoissonSampled, Repeated
 from hansa.privacy.guarantee import Guarantee, Status
+from hansa.privacy.terms import Neighbours
 
 Tell = Callable[[str], None]
 TAIL = 13
@@ -229,10 +230,8 @@ class ClientLevel(Privacy):
                 f"{name}.weights must be 'uniform' or Capped(rows), got {self.weights!r}: the number of rows "
                 "of a client is its secret too, and without a cap one client can be most of the mean."
             )
-        fixed = isinstance(self.participation, FixedSize) and self.amplified
-        if self.neighbours is None:
-            object.__setattr__(self, "neighbours", "replace" if fixed else "zero-out")
-        relation(self.neighbours)
+        if self.neighbours is not None:
+            relation(self.neighbours)
         self._check_participation()
 
     def _check_participation(self) -> None:
@@ -284,6 +283,12 @@ class ClientLevel(Privacy):
         return population / who.min_gap if isinstance(who, AtMost) else float(population)
 
     @property
+    def compared(self) -> Neighbours:
+        """The neighbouring relation in use."""
+        fixed = self.secret_cohort and isinstance(self._cohort, FixedSize)
+        return relation(self.neighbours or ("replace" if fixed else "zero-out"))
+
+    @property
     def secret_cohort(self) -> bool:
         """Whether who takes part is drawn in secret, so that it makes a client's part less visible."""
         drawn = isinstance(self._cohort, (Poisson, FixedSize)) and self.amplified
@@ -308,16 +313,16 @@ class ClientLevel(Privacy):
     def _settled(self, tell: Tell | None) -> float:
         if self.budget is None:
             return float(self.noise_multiplier or 0.0)
-        found = self.__dict__.get("_found")
+        found = getattr(self, "_found", None)
         if found is None:
             found = calibrate.noise_multiplier(
                 lambda z: self.event(self.rounds, z),
                 epsilon=self.budget.epsilon,
                 delta=self.budget.delta,
-                neighbours=relation(self.neighbours),
+                neighbours=self.compared,
                 progress=tell,
             )
-            self.__dict__["_found"] = found
+            object.__setattr__(self, "_found", found)
         return found
 
     @property
@@ -358,7 +363,7 @@ class ClientLevel(Privacy):
         return accountant.spent(
             self.event(rounds),
             delta=self.spends_delta,
-            neighbours=relation(self.neighbours),
+            neighbours=self.compared,
             accountant="rdp" if quick else "best",
         )
 
@@ -378,7 +383,7 @@ class ClientLevel(Privacy):
         return {
             "kind": type(self).__name__,
             "protects": describe_unit(self.protects),
-            "neighbours": self.neighbours,
+            "neighbours": self.compared,
             "rounds": self.rounds,
             "population": self.population,
             "budget": budget,
@@ -443,7 +448,7 @@ def _promise(plan: ClientLevel, done: int) -> Guarantee:
         epsilon=0.0 if spent is None else spent.epsilon,
         delta=plan.spends_delta,
         protects=unit_words(plan.protects),
-        neighbours=str(plan.neighbours),
+        neighbours=plan.compared,
         trust=plan.trust(),
         accountant="exact" if spent is None else spent.accountant,
         version=upstream.version(),

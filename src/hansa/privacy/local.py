@@ -8,6 +8,7 @@ from typing import ClassVar, final
 
 from hansa.errors import ConfigurationError
 from hansa.privacy.interface import TAIL, ClientLevel
+from hansa.privacy.terms import Neighbours
 
 
 @final
@@ -33,15 +34,18 @@ class LocalDP(ClientLevel):
     where: ClassVar[str] = "on each client"
 
     def __post_init__(self) -> None:
-        if self.neighbours is None:
-            object.__setattr__(self, "neighbours", "replace")
         super().__post_init__()
-        if self.neighbours != "replace":
+        if self.neighbours not in (None, "replace"):
             raise ConfigurationError(
                 "LocalDP protects what a client sends against any other that it might have sent: its "
                 "relation "
                 f"is 'replace', got {self.neighbours!r}."
             )
+
+    @property
+    def compared(self) -> Neighbours:
+        """The neighbouring relation in use."""
+        return "replace"
 
     @property
     def largest_noise(self) -> int:

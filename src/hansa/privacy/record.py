@@ -114,20 +114,23 @@ class RecordDP(Privacy):
         silos, budget = self._facts.records, self.budget
         if budget is None:
             return dict.fromkeys(silos, float(self.noise_multiplier or 0.0))
-        if "_found" not in self.__dict__:
-            kinds = self._kinds()
-            found = {
-                (rate, steps): calibrate.noise_multiplier(
-                    lambda z, rate=rate, steps=steps: _event(rate, z, steps),
-                    epsilon=budget.epsilon,
-                    delta=budget.delta,
-                    neighbours=relation(self.neighbours),
-                    progress=tell,
-                )
-                for rate, steps in sorted(set(kinds.values()))
-            }
-            self.__dict__["_found"] = {silo: found[kind] for silo, kind in kinds.items()}
-        return self.__dict__["_found"]
+        held = getattr(self, "_found", None)
+        if held is not None:
+            return held
+        kinds = self._kinds()
+        found = {
+            (rate, steps): calibrate.noise_multiplier(
+                lambda z, rate=rate, steps=steps: _event(rate, z, steps),
+                epsilon=budget.epsilon,
+                delta=budget.delta,
+                neighbours=relation(self.neighbours),
+                progress=tell,
+            )
+            for rate, steps in sorted(set(kinds.values()))
+        }
+        noises = {silo: found[kind] for silo, kind in kinds.items()}
+        object.__setattr__(self, "_found", noises)
+        return noises
 
     def _kinds(self) -> dict[str, tuple[float, int]]:
         """Return rate and steps to calibrate each silo's noise for: its own, or those of a group of silos.
@@ -140,9 +143,10 @@ class RecordDP(Privacy):
         low = min(rate for rate, _ in exact.values())
         width = math.log(max(rate for rate, _ in exact.values()) / low) / (MOST_CALIBRATED - 1) or 1.0
         group = {silo: round(math.log(rate / low) / width) for silo, (rate, _) in exact.items()}
+        members = {number: [s for s in exact if group[s] == number] for number in set(group.values())}
         most = {
-            number: tuple(max(exact[s][i] for s in exact if group[s] == number) for i in (0, 1))
-            for number in set(group.values())
+            number: (max(exact[s][0] for s in silos), max(exact[s][1] for s in silos))
+            for number, silos in members.items()
         }
         return {silo: most[number] for silo, number in group.items()}
 
