@@ -150,7 +150,7 @@ class CorrelatedNoise:
         if total.max() > self.largest or total.min() < -self.largest:
             raise RoundError(f"an entry of the sum is beyond {self.largest}, which the noise was made for.")
         released, after = self.strategy.step(state, number, total, fresh)
-        return released, {_COUNT: np.array(number + 1, np.int64), **after}
+        return released, {**after, _COUNT: np.array(number + 1, np.int64)}
 
     def _made(self, state: State) -> int:
         wanted = self.begin()

@@ -1,8 +1,8 @@
 """How often a client may take part, and the check that a history kept to it.
 
 A promise ``(times, min_gap)``: each client is in at most ``times`` releases, and the numbers of two that it
-is in differ by ``min_gap`` or more. Rounds here are *releases*: a void round that published nothing is none, and
-leaves no participation behind.
+is in differ by ``min_gap`` or more. Rounds here are *releases*: a void round that published nothing is none,
+and leaves no participation behind.
 
 Source:
     Choquette-Choo et al. 2023, (Amplified) Banded Matrix Factorization, section 3 (b-min-sep participation).
