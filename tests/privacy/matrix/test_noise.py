@@ -107,9 +107,24 @@ def test_rounding_of_a_buffered_strategy_stays_within_its_bound(largest):
     assert bound < 0.51 or far > bound / 1000  # and the bound is not idle
 
 
+def test_a_buffer_that_stands_still_is_as_far_off_as_the_bound_allows_for():
+    # Constant sums for long: a float64 buffer stops growing before it is full. Exactly: numerator / 256^t.
+    largest, rounds = int(1.03 * 2**43) * 4, 9000
+    strategy = Buffered(
+        rounds=rounds, min_gap=rounds, times=1, bits=8, decays=(1 - 2**-8, 0.0), weights=(0.25, 0.0)
+    )
+    found = encoded(strategy, np.full((rounds, 1), largest))[:, 0]
+    numerator, far = 0, 0.0
+    for t, r in enumerate(found.tolist()):
+        if t % 500 == 499:
+            far = max(far, abs(float(r - 256 * (largest + Fraction(numerator, 4 << (8 * t))))))
+        numerator = 255 * numerator + (largest << (8 * (t + 1)))
+    assert strategy.rounding(largest) / 20 < far < strategy.rounding(largest)
+
+
 @each_strategy
 def test_the_noise_has_the_covariance_that_the_matrix_says(strategy):
-    noise = noise_of(strategy, dimension=40_000, noise_multiplier=3.0)
+    noise = noise_of(strategy, dimension=40_000, noise_multiplier=3.0, clip_l2=1 << 15)
     totals = np.zeros((24, 40_000), np.int64)
     fresh = np.rint(np.random.default_rng(5).normal(0, noise.fresh_sigma, totals.shape)).astype(np.int64)
     released, _ = run(noise, totals, fresh)
@@ -170,8 +185,14 @@ def test_two_runs_that_differ_in_one_client_differ_by_the_sensitivity_at_most():
 def test_rounding_costs_a_buffered_strategy_next_to_nothing():
     strategy = optimal(rounds=1000, min_gap=100)
     noise = noise_of(strategy, dimension=10**6, clip_l2=1 << 20, largest=1 << 32)
-    exact = 2.0**16 * strategy.sensitivity() * 2**20
-    assert 1 < noise.sensitivity() / exact < 1 + 2e-5
+    assert 0 < noise.rounding_share < 2e-5
+    assert noise_of(STRATEGIES["banded"]).rounding_share == 0
+
+
+def test_rounding_that_costs_much_is_refused():
+    with pytest.raises(ConfigurationError, match="rounding would add 7% to the sensitivity; 5% is the most"):
+        noise_of(STRATEGIES["coarse blt"], dimension=40_000)
+    noise_of(STRATEGIES["blt"], dimension=40_000)
 
 
 def test_a_state_too_large_is_refused_with_its_size():

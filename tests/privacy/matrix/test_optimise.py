@@ -95,6 +95,10 @@ def test_times_left_out_is_as_many_as_the_gap_lets():
     assert optimal(rounds=9, min_gap=3).times == 3
 
 
+def test_bands_left_out_are_no_more_than_a_thousand():
+    assert len(optimal(rounds=1100, min_gap=1100, strategy="banded").numerators) == 1000
+
+
 def test_more_buffers_help_where_the_gap_is_long():
     promise = {"rounds": 2000, "min_gap": 2000}
     found = [rmse(optimal(**promise, buffers=n)) for n in (1, 2, 3)]
