@@ -9,7 +9,8 @@ of which decays by θ_i and takes in x. θ and ω are reals, so C x is not on an
 
 The buffers of x are float64 and secret; those of x̃ are made from releases alone, so x̃ is made from y alone.
 Rounding moves an entry of R by `rounding` at most, neighbouring runs apart by twice that, and
-`hansa.privacy.matrix.noise` adds it to the sensitivity: about 1e-7 of it for a million parameters.
+`hansa.privacy.matrix.noise` adds it to the sensitivity: 1e-5 of it for 1,000 rounds at a gap of 100, a
+million parameters, a clip of 2^20 steps and sums up to 2^32.
 
 Source:
     Dvijotham et al. 2024, Efficient and Near-Optimal Noise Generation for Streaming Differential Privacy.

@@ -24,6 +24,8 @@ from hansa.privacy.matrix.strategy import Integers, State, Strategy
 
 MOST_BYTES = 1 << 31
 """Size of the state that is kept without being asked for more."""
+MOST_ROUNDING = 0.05
+"""Share of the sensitivity that may come of rounding."""
 _COUNT = "releases_made"
 
 
@@ -41,8 +43,8 @@ class CorrelatedNoise:
         most_bytes: Size of the state at most.
 
     Raises:
-        ConfigurationError: A value is out of its range, the state is too large, or numbers could outgrow
-            64 bits.
+        ConfigurationError: A value is out of its range, the state is too large, rounding would add more than
+            5 % to the sensitivity, or numbers could outgrow 64 bits.
 
     Guarantees:
         A release is made from ``R(x) + w`` in integers and from earlier releases, and of nothing else. The
@@ -87,6 +89,12 @@ class CorrelatedNoise:
                 f"the state of correlated noise would be {size:,} bytes for {self.dimension:,} parameters; "
                 f"{self.most_bytes:,} is the most. Use strategy='blt', fewer bands, or raise most_bytes."
             )
+        if self.rounding_share > MOST_ROUNDING:
+            raise ConfigurationError(
+                f"rounding would add {self.rounding_share:.0%} to the sensitivity; {MOST_ROUNDING:.0%} is "
+                "the most. Make the strategy with more bits, use a finer grid for the updates, or "
+                "strategy='banded', which adds nothing."
+            )
         self.strategy.check_room(self.fresh_sigma, self.largest)
 
     @cached_property
@@ -102,6 +110,12 @@ class CorrelatedNoise:
         count = self.strategy.rounds if releases is None else releases
         exact = math.ldexp(self.strategy.sensitivity(count) * self.clip_l2, self.strategy.bits)
         return exact + 2 * self.strategy.rounding(self.largest) * math.sqrt(count * self.dimension)
+
+    @cached_property
+    def rounding_share(self) -> float:
+        """What rounding adds to the sensitivity of the run, as a share of it; 0 for a banded strategy."""
+        exact = math.ldexp(self.strategy.sensitivity() * self.clip_l2, self.strategy.bits)
+        return self.sensitivity() / exact - 1
 
     def spent_multiplier(self, releases: int) -> float:
         """Return the noise multiplier of the one Gaussian mechanism that so many releases are.
@@ -150,7 +164,7 @@ class CorrelatedNoise:
         if total.max() > self.largest or total.min() < -self.largest:
             raise RoundError(f"an entry of the sum is beyond {self.largest}, which the noise was made for.")
         released, after = self.strategy.step(state, number, total, fresh)
-        return released, {_COUNT: np.array(number + 1, np.int64), **after}
+        return released, {**after, _COUNT: np.array(number + 1, np.int64)}
 
     def _made(self, state: State) -> int:
         wanted = self.begin()

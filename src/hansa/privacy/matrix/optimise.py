@@ -30,6 +30,8 @@ ENOUGH = 1e-3
 """A further buffer is used where it lessens the error by this share or more."""
 AUTOMATIC = 5
 """Buffers at most, where their number is not given."""
+MANY = 1000
+"""Bands at most, where their number is not given: each is a vector of the state."""
 
 _OPTIONS = {"maxiter": 3000, "maxfun": 6000, "ftol": 1e-12, "gtol": 1e-8}
 _KINDS: dict[str, type[Strategy]] = {"banded": Banded, "blt": Buffered}
@@ -60,7 +62,7 @@ def optimal(
         min_gap: Two releases that a client is in differ by so many or more.
         times: Most releases that a client is in; None is as many as the gap lets.
         strategy: ``"blt"`` or ``"banded"``.
-        bands: Of a banded strategy, from 1 to the smaller of gap and rounds; None is that.
+        bands: Of a banded strategy, from 1 to the smaller of gap and rounds; None is that, and 1,000 at most.
         buffers: Of a buffered strategy, from 1 to 8; None is as many as help, at most 5.
         error: ``"mean"`` of the squared errors, or the ``"last"`` one, which is the largest.
         bits: Fresh noise is on a grid of ``2**-bits``.
@@ -112,6 +114,7 @@ def _cost(strategy: Strategy, error: str) -> float:
 
 def _banded(alone: Banded, problem: Problem, bands: int | None) -> Strategy:
     """Return the best banded strategy, from the square root on."""
+    bands = min(alone.rounds, alone.min_gap, MANY) if bands is None else bands
     first = square_root(
         rounds=alone.rounds, min_gap=alone.min_gap, times=alone.times, bands=bands, bits=alone.bits
     )
