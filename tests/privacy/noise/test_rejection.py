@@ -118,6 +118,14 @@ def test_the_tail_is_drawn_exactly_too(monkeypatch):
     assert unlikely(values, edges, np.diff(below)) > 1e-3
 
 
+def test_numpys_exponential_is_within_the_error_allowed_for_it():
+    exponents = np.random.default_rng(0).uniform(-45, 0, 4096)
+    for exponent, found in zip(exponents, np.exp(exponents), strict=True):
+        with mpmath.workprec(100):
+            true = mpmath.exp(float(exponent))
+            assert abs(float(found) / true - 1) < 2.0**-50
+
+
 @pytest.mark.parametrize("size", [-1, 1.5, "3", None, True])
 def test_a_size_is_a_whole_number(size):
     with pytest.raises(ConfigurationError, match="whole number"):
