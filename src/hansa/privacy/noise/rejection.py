@@ -35,9 +35,9 @@ def draw(law: Law, size: int, source: Bytes) -> Integers:
     """Return so many independent values of a law.
 
     Guarantees:
-        If the source's bytes are uniform, the values follow the law exactly; so far as floating point is
-        concerned, within the error that `MARGIN` allows for. The work is that of `proposals`, whatever the
-        values: a batch that yields too few, one in ``2**60``, is followed by another for the rest.
+        If the source's bytes are uniform and float64 errs by less than `MARGIN`, the values follow the law
+        exactly. The work is that of `proposals`, whatever the values: a batch that yields too few, one in
+        ``2**60``, is followed by another for the rest.
     """
     out = np.empty(checked_size(size), np.int64)
     hat, filled = strips(law), 0

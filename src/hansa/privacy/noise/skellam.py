@@ -111,8 +111,9 @@ class LargeSkellam:
         with ``s = 2 sin(theta / 2)`` and ``phi = theta - sin theta = s^3 / 6 + s^5 / 80 + …`` (Bessel's
         integral on the path through the saddle point). Expanded in s, with moments ``(2k - 1)!! / R^k``, this
         is Debye's expansion (DLMF 10.41.3):
-        ``log B = (3 - 5 p^2) / 24 R + (1 - 6 p^2 + 5 p^4) / 16 R^2`` and a rest that begins with ``(375 - 4779 p^2 + 9945 p^4 - 5525 p^6) / 5760 R^3``: for ``v >= 2**14`` and
-        ``n^2 <= 90 v`` it is below ``2**-45``. In powers of ``x^2`` all is one polynomial; what is cut off of
+        ``log B = (3 - 5 p^2) / 24 R + (1 - 6 p^2 + 5 p^4) / 16 R^2`` and a rest that begins with
+        ``(375 - 4779 p^2 + 9945 p^4 - 5525 p^6) / 5760 R^3``: for ``v >= 2**14`` and ``n^2 <= 90 v`` it is
+        below ``2**-45``. In powers of ``x^2`` all is one polynomial; what is cut off of
         it is below ``2**-49``, and rounding below ``2**-44``. The error is below ``2**-43``.
     """
 
