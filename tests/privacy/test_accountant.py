@@ -369,3 +369,34 @@ def test_without_dp_accounting_there_is_no_number(monkeypatch):
     monkeypatch.setitem(sys.modules, "dp_accounting", None)
     with pytest.raises(MissingExtraError, match=r"pip install '.\[privacy\]'"):
         epsilon(gaussian(1.2345))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Pure(epsilon=1000),
+        Pure(epsilon=1e-6),
+        Laplace(noise_multiplier=1e-4),
+        PoissonSampled(rate=0.1, event=Laplace(noise_multiplier=1e-3)),
+        gaussian(1e-4),
+        gaussian(1e6),
+        poisson(0.1, 1, 0.01),
+        poisson(0.1, 1000, 0.05),
+        poisson(0.1, 1, 1e6),
+        poisson(0.1, 10**6, 1.0),
+        poisson(0.9, 10**4, 1.0),
+        PoissonSampled(rate=0.1, event=Skellam(variance=1e-3, l2=1, l1=1)),
+        poisson(1.0, 1, 1.0, population=100, cap=50),
+    ],
+    ids=lambda event: event.NAME,
+)
+def test_extremes_are_told_at_once_and_without_a_warning(event):
+    assert 0 <= epsilon(event, interval=COARSE) < math.inf
+    assert 0 <= delta_of(event, 1.0, neighbours="zero-out") <= 1
+
+
+def test_many_different_releases_are_left_to_renyi():
+    many = Several(events=[Laplace(noise_multiplier=9 + i / 100) for i in range(50)])
+    assert spent(many, delta=1e-5, neighbours="zero-out").accountant in {"rdp", "sum"}
+    with pytest.raises(UnaccountableError, match="up to 32 different"):
+        epsilon(many, accountant="pld")
