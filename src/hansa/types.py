@@ -257,8 +257,8 @@ class Batches:
 class PrivateSteps:
     """What makes the steps of a local training differentially private (Abadi et al., 2016, algorithm 1).
 
-    In each step every example's gradient is shortened to a norm, they are added up, Gaussian noise is added to
-    the sum, and the sum is divided by the expected number of examples, whatever the number drawn.
+    In each step every example's gradient is shortened to a norm, they are added up, Gaussian noise is added
+    to the sum, and the sum is divided by the expected number of examples, whatever the number drawn.
 
     Attributes:
         clip_l2: Norm that the gradient of one example, over all trainable weights, is shortened to.
