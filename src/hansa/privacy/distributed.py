@@ -93,7 +93,7 @@ class DistributedDP(ClientLevel):
         """Return who sees what without noise, in words."""
         if self.facts is not None and not self.facts.fewest:
             return (
-                "The sum is plain: the server sees single updates, each with its small share of the noise alone. "
+                "The sum is plain: the server sees single updates, each with its share of the noise alone. "
                 "The promise is to those who see no more than sums."
             )
         seen = f" {self.facts.sums}" if self.facts is not None else ""
