@@ -10,7 +10,7 @@ from hansa.client import Site
 from hansa.data.cards import card, cards, check_cards
 from hansa.data.client import Client
 from hansa.data.prepare import load_all, prepare
-from hansa.data.preprocess import Summary
+from hansa.data.transform import Summary
 from hansa.errors import DataError
 from hansa.secure_sum import SecureSum
 from hansa.statistics.sums import PLAIN

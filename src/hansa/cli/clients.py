@@ -13,6 +13,7 @@ from hansa.cli.declaration import Declaration, TableKeys
 from hansa.cli.keys import build, given, kind_of, make
 from hansa.data import (
     CSV,
+    Bucketize,
     Client,
     Impute,
     MinMax,
@@ -24,11 +25,11 @@ from hansa.data import (
     quantity_skew,
     shards,
 )
-from hansa.data.preprocess import Transform
 from hansa.data.sources import Source
+from hansa.data.transform import Transform
 from hansa.errors import ConfigurationError, UnknownNameError
 
-PREPROCESS = {"standardize": Standardize, "min_max": MinMax, "impute": Impute}
+PREPROCESS = {"standardize": Standardize, "min_max": MinMax, "impute": Impute, "bucketize": Bucketize}
 PARTITIONS = {"iid": iid, "dirichlet": dirichlet, "shards": shards, "quantity_skew": quantity_skew}
 _CSV_ALONE = ("delimiter", "na_values", "encoding")
 _NOT_TABLE = ("csv", "parquet", "preprocess", "dataset", "partition", "name")

@@ -1,5 +1,6 @@
 """Each party's own data: sources, splits and preprocessing, and partitions to simulate many parties."""
 
+from hansa.data.bucketize import Bucketize
 from hansa.data.client import Client
 from hansa.data.partition import by_key, dirichlet, iid, quantity_skew, shards
 from hansa.data.preprocess import Impute, MinMax, Standardize
@@ -11,6 +12,7 @@ from hansa.data.tables import CSV, Parquet
 __all__ = [
     "CSV",
     "Arrays",
+    "Bucketize",
     "Client",
     "Impute",
     "MinMax",

@@ -7,15 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hansa.data.preprocess import Impute, MinMax, Standardize, Transform
+from hansa.data.bucketize import Bucketize
+from hansa.data.preprocess import Impute, MinMax, Standardize
 from hansa.data.sources import Arrays, Rows, Source
 from hansa.data.split import Split
+from hansa.data.transform import Transform
 from hansa.errors import ConfigurationError
 from hansa.types import Examples
 
 MAX_NAME = 64
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._ -]*(?<! )")
-_TRANSFORMS = (Standardize, MinMax, Impute)
+_TRANSFORMS = (Standardize, MinMax, Impute, Bucketize)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,9 +23,9 @@ from hansa.data.declared import (
     even_sizes,
     numbered_keys,
 )
-from hansa.data.preprocess import Transform
 from hansa.data.sources import Rows, as_examples
 from hansa.data.split import Split
+from hansa.data.transform import Transform
 from hansa.errors import ConfigurationError, DataError
 from hansa.rng import Seeds
 from hansa.types import ClientData, Examples, View

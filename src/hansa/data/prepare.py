@@ -7,7 +7,7 @@ later sums are taken after earlier transforms were applied:
         known[k] = add_summaries([local_summary(client, k, known) for client in clients])
     data = [prepare(client, known) for client in clients]
 
-`hansa.statistics.transforms.fit_federated` does so through any secure sum, and for `MinMax` too.
+`hansa.statistics.transforms.fit_federated` does so through any secure sum, and for `Ordered` transforms too.
 
 Where rows are kept between these calls, `load` them once (`load_all` for a population in one process)
 and pass them as ``loaded``.
@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from hansa.data.client import Client
-from hansa.data.preprocess import MinMax, Summary
 from hansa.data.shared import shared_rows
 from hansa.data.sources import as_examples, named_arrays
 from hansa.data.split import SPLITS
+from hansa.data.transform import Ordered, Summary
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
 from hansa.types import Array, ClientData, Examples, TrainRows
 
@@ -107,16 +107,17 @@ def local_summary(
         loaded: The rows as `load` returned them, or None to load them now.
 
     Raises:
-        ConfigurationError: There is no such transform, sums for an earlier one are missing, or it is a
-            federated `MinMax`, whose bounds are not sums.
+        ConfigurationError: There is no such transform, sums for an earlier one are missing, or it is
+            federated and `Ordered`, and so not fitted on sums.
         DataError: As `load`.
     """
     rows = rows_before(client, position, federated, loaded=loaded)
     step = client.preprocess[position]
     with _naming(client):
-        if isinstance(step, MinMax) and step.scope == "federated":
+        if step.scope == "federated" and isinstance(step, Ordered):
             raise ConfigurationError(
-                "the bounds of MinMax(scope='federated') are not sums; hansa.statistics finds them."
+                f"what {type(step).__name__}(scope='federated') is fitted on are not sums; hansa.statistics "
+                "finds them."
             )
         return step.summary(rows)
 

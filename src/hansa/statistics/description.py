@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.data.columns import position
 from hansa.secure_sum import SecureSum, as_secure_sum
-from hansa.statistics.columns import plain, position, read_tables
+from hansa.statistics.columns import plain, read_tables
 from hansa.statistics.moments import sum_moments
 from hansa.statistics.order import between, neighbours
 from hansa.statistics.refine import ROUNDS, find

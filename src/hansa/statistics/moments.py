@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.data.columns import position
 from hansa.errors import ConfigurationError, DataError
 from hansa.secure_sum import SecureSum, as_secure_sum
-from hansa.statistics.columns import Table, plain, position, read_tables
+from hansa.statistics.columns import Table, plain, read_tables
 from hansa.statistics.limbs import COUNT_LIMBS, SQUARES, SUMS, decode_counts, encode_counts
 from hansa.statistics.sums import PLAIN, add
 

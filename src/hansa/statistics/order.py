@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.data.columns import position
 from hansa.errors import ConfigurationError
 from hansa.secure_sum import SecureSum, as_secure_sum
-from hansa.statistics.columns import plain, position, read_tables
+from hansa.statistics.columns import plain, read_tables
 from hansa.statistics.refine import ROUNDS, Integers, find
 from hansa.statistics.sums import PLAIN
 
