@@ -3,7 +3,7 @@ import pytest
 
 from hansa.cli.clients import parties
 from hansa.cli.declaration import declare
-from hansa.data import Bucketize, MinMax, Split, Standardize
+from hansa.data import Bucketize, MinMax, Split, Standardize, Vocabulary
 from hansa.errors import ConfigurationError, UnknownNameError
 
 
@@ -170,3 +170,26 @@ def test_bins_are_declared_as_their_class_is(files):
                 data={**data, "preprocess": [{"kind": "bucketize", **wrong}]},
                 clients=[{"name": "a", "csv": "a.csv"}],
             )
+
+
+def test_a_vocabulary_is_declared_as_its_class_is(files):
+    clients = [{"name": n, "csv": f"{n}.csv"} for n in "ab"]
+    found = people(
+        files, data={"target": "y", "categorical": {"r": {"minimum": 3, "most": 4}}}, clients=clients
+    )
+    assert found.clients[1].source.categorical == {"r": Vocabulary(minimum=3, most=4)}
+    given = {"r": {"categories": ["no"]}}
+    found = people(files, data={"target": "y", "categorical": given}, clients=clients)
+    assert found.clients[0].source.load().columns == ("p", "q", "r=no", "r=[UNK]")
+    for wrong, error, message in [
+        ({"minimun": 3}, UnknownNameError, r"'a' categorical, column 'r': 'minimun'. Did you mean 'minimum'"),
+        ({"minimum": "3"}, ConfigurationError, "minimum must be a whole number"),
+        ({"minimum": 0}, ConfigurationError, r"'a' categorical, column 'r': .*1 or more, got 0"),
+        (3, ConfigurationError, r"categorical.*must be a table, each value a list"),
+    ]:
+        with pytest.raises(error, match=message):
+            people(files, data={"target": "y", "categorical": {"r": wrong}}, clients=clients)
+    with pytest.raises(ConfigurationError, match="'r' are found over all clients"):
+        partition = {"kind": "iid", "clients": 5}
+        one = {"csv": "a.csv", "target": "y", "categorical": {"r": {"minimum": 3}}, "partition": partition}
+        people(files, data=one)

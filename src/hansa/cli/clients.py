@@ -20,6 +20,7 @@ from hansa.data import (
     Parquet,
     Split,
     Standardize,
+    Vocabulary,
     dirichlet,
     iid,
     quantity_skew,
@@ -153,6 +154,13 @@ def _source(keys: Mapping[str, Any], folder: Path, where: str) -> Source:
     (kind, name), settings = paths[0], {k: v for k, v in keys.items() if k not in _NOT_TABLE}
     if kind == "parquet" and (wrong := [key for key in _CSV_ALONE if key in settings]):
         raise ConfigurationError(f"{where} {wrong[0]} is for CSV files; a Parquet file is read without it.")
+    if "categorical" in settings:
+        settings["categorical"] = {
+            column: build(Vocabulary, values, f"{where} categorical, column {column!r}")
+            if isinstance(values, Mapping)
+            else values
+            for column, values in settings["categorical"].items()
+        }
     return (CSV if kind == "csv" else Parquet)(folder / name, **settings)
 
 

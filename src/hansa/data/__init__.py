@@ -8,6 +8,7 @@ from hansa.data.sources import Arrays
 from hansa.data.split import Split
 from hansa.data.stream import Stream
 from hansa.data.tables import CSV, Parquet
+from hansa.data.vocabulary import Vocabulary
 
 __all__ = [
     "CSV",
@@ -20,6 +21,7 @@ __all__ = [
     "Split",
     "Standardize",
     "Stream",
+    "Vocabulary",
     "by_key",
     "dirichlet",
     "iid",

@@ -49,7 +49,7 @@ def load(client: Client, *, keep_missing: bool = False) -> ClientData:
     Raises:
         DataError: The rows are missing, malformed or hold values that cannot be trained on.
     """
-    with _naming(client):
+    with naming(client):
         given = client.source.load()
         if not isinstance(given, Examples):
             raise DataError(f"its source returned a {type(given).__name__} instead of Examples.")
@@ -113,7 +113,7 @@ def local_summary(
     """
     rows = rows_before(client, position, federated, loaded=loaded)
     step = client.preprocess[position]
-    with _naming(client):
+    with naming(client):
         if step.scope == "federated" and isinstance(step, Ordered):
             raise ConfigurationError(
                 f"what {type(step).__name__}(scope='federated') is fitted on are not sums; hansa.statistics "
@@ -167,7 +167,7 @@ def prepare(
         for split in SPLITS:
             part: TrainRows | None = getattr(data, split)
             if part is not None:
-                with _naming(client):
+                with naming(client):
                     _check_features(
                         part.whole(), missing_allowed=False, hint=f" in the {split} rows after preprocessing"
                     )
@@ -176,7 +176,7 @@ def prepare(
 
 def _transformed(client: Client, data: ClientData, federated: Federated, *, stop: int) -> ClientData:
     for position, step in enumerate(client.preprocess[:stop]):
-        with _naming(client):
+        with naming(client):
             if step.scope == "local":
                 fitted = step.fit(step.summary(data.train.whole()))
             elif position in federated:
@@ -196,7 +196,7 @@ def _each_split(data: ClientData, function: Callable[[Examples], Examples]) -> C
 
 
 @contextmanager
-def _naming(client: Client) -> Iterator[None]:
+def naming(client: Client) -> Iterator[None]:
     """Put the client's name in front of what went wrong. A column it lacks is a fault of its data."""
     try:
         yield

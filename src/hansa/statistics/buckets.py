@@ -122,7 +122,7 @@ def histogram(
         [1, 1]
     """
     through, by_column = as_secure_sum(secure_sum), isinstance(edges, Mapping)
-    tables = read_tables(clients, list(edges) if by_column and columns is None else columns, splits)
+    tables = read_tables(clients, list(edges) if by_column and columns is None else columns, splits, through)
     if by_column:
         known: dict[Any, Edges] = {name: _checked(own) for name, own in edges.items()}
         for name in tables.columns:

@@ -16,6 +16,9 @@ from hansa.data.prepare import load
 from hansa.data.split import SPLITS
 from hansa.data.transform import one_array
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
+from hansa.secure_sum import SecureSum
+from hansa.statistics.sums import PLAIN
+from hansa.statistics.vocabulary import with_vocabularies
 from hansa.types import Array, ClientData, Examples
 
 Table = NDArray[np.float32]
@@ -37,20 +40,23 @@ class Tables:
     by_client: Mapping[str, Table]
 
 
-def read_tables(clients: Any, columns: Any = None, splits: Any = "train") -> Tables:
+def read_tables(
+    clients: Any, columns: Any = None, splits: Any = "train", secure_sum: SecureSum = PLAIN
+) -> Tables:
     """Read the clients' rows.
 
     Args:
         clients: What `hansa.Federation` takes.
         columns: Names or positions of columns, or one such; None takes all.
         splits: Names of splits, or one such.
+        secure_sum: How categories of text columns are found that are not declared.
 
     Raises:
         ConfigurationError: If an argument is not of the right form, or features are not one array.
         DataError: If rows are malformed, unlike others', infinite, integers beyond 2^24; or there are none.
     """
     wanted = as_splits(splits)
-    loaded = read(as_clients(clients))
+    loaded = read(as_clients(clients), secure_sum)
     first = next(iter(loaded.values())).train
     names = column_names(one_array(first.whole(), "a statistic").shape[1:], first.columns)
     if not names:
@@ -67,9 +73,10 @@ def read_tables(clients: Any, columns: Any = None, splits: Any = "train") -> Tab
     return Tables(columns=tuple(names[i] for i in chosen), by_client=by_client)
 
 
-def read(clients: Sequence[Client]) -> dict[str, ClientData]:
+def read(clients: Sequence[Client], secure_sum: SecureSum) -> dict[str, ClientData]:
     """Return the clients' rows as they are before preprocessing; all must have the same columns."""
-    loaded = {client.name: load(client, keep_missing=True) for client in clients}
+    known, _ = with_vocabularies(clients, secure_sum)
+    loaded = {client.name: load(client, keep_missing=True) for client in known}
     check_cards({name: card(data) for name, data in loaded.items()})
     return loaded
 

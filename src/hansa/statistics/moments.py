@@ -291,7 +291,7 @@ def _moments(
     clients: Any, columns: Any, splits: Any, secure_sum: Any, *, what: str, squares: bool = False
 ) -> Moments:
     through = as_secure_sum(secure_sum)
-    tables = read_tables(clients, columns, splits)
+    tables = read_tables(clients, columns, splits, through)
     return sum_moments(tables.columns, tables.by_client, through, f"statistics: {what}", squares=squares)
 
 
