@@ -18,6 +18,7 @@ from hansa.statistics.classes import ClassCounts, class_counts
 from hansa.statistics.description import Description, describe
 from hansa.statistics.moments import Counts, Numbers, count, deviation, mean, total, variance
 from hansa.statistics.order import Quantiles, Range, minimum_maximum, quantiles
+from hansa.statistics.vocabulary import TextCounts, vocabulary
 
 __all__ = [
     "ClassCounts",
@@ -27,6 +28,7 @@ __all__ = [
     "Numbers",
     "Quantiles",
     "Range",
+    "TextCounts",
     "class_counts",
     "count",
     "describe",
@@ -37,4 +39,5 @@ __all__ = [
     "quantiles",
     "total",
     "variance",
+    "vocabulary",
 ]

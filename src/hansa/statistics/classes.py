@@ -78,7 +78,7 @@ def class_counts(
     """
     through, wanted = as_secure_sum(secure_sum), as_splits(splits)
     known = None if classes is None else _checked(classes)
-    labels = {name: _labels(data, wanted, name) for name, data in read(as_clients(clients)).items()}
+    labels = {name: _labels(data, wanted, name) for name, data in read(as_clients(clients), through).items()}
     if not any(map(len, labels.values())):
         raise DataError(f"no client has rows in its split {' or '.join(map(repr, wanted))}.")
     public = _union(labels) if known is None else known

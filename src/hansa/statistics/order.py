@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.data.columns import position
 from hansa.errors import ConfigurationError
 from hansa.secure_sum import SecureSum, as_secure_sum
-from hansa.statistics.columns import plain, position, read_tables
+from hansa.statistics.columns import plain, read_tables
 from hansa.statistics.refine import ROUNDS, Integers, find
 from hansa.statistics.sums import PLAIN
 
@@ -109,7 +110,7 @@ def minimum_maximum(
         What `hansa.statistics.order` says. Smallest and largest values are of single rows: they may name one.
     """
     through, _ = as_secure_sum(secure_sum), _check_rounds(rounds)
-    tables = read_tables(clients, columns, splits)
+    tables = read_tables(clients, columns, splits, through)
     found = find(tables.by_client, ends, rounds, through, "statistics: minimum and maximum")
     return Range(columns=tables.columns, minimum=found.low[0], maximum=found.high[1], count=found.count)
 
@@ -149,7 +150,7 @@ def quantiles(
     """
     wanted = as_fractions(at)
     through, _ = as_secure_sum(secure_sum), _check_rounds(rounds)
-    tables = read_tables(clients, columns, splits)
+    tables = read_tables(clients, columns, splits, through)
     found = find(tables.by_client, lambda n: neighbours(wanted, n), rounds, through, "statistics: quantiles")
     return Quantiles(
         columns=tables.columns,
