@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from hansa.cli import privacy
 from hansa.cli.errors import FAILED, INTERRUPTED, exit_code, tell_error
 from hansa.errors import ConfigurationError, HansaError, UnknownNameError
 
@@ -53,6 +54,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.add_typer(
+    privacy.app, name="privacy", epilog="Example: [cyan]hansa privacy table --rate 0.01 --delta 1e-5[/cyan]"
 )
 
 _MAIN_HELP = """Federated learning of Keras models.

@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, cast
 
 from hansa.errors import ConfigurationError, UnknownNameError
@@ -85,7 +86,17 @@ def spent(
     """
     check_delta(delta)
     _check_names(neighbours, accountant)
+    return _spent(event, float(delta), neighbours, accountant, interval)
 
+
+@lru_cache(maxsize=1024)
+def _spent(
+    event: Event,
+    delta: float,
+    neighbours: Neighbours,
+    accountant: Accountant | Literal["best"],
+    interval: float,
+) -> Spent:
     def bound(how: Accountant, terms: Terms, width: float) -> float:
         match how:
             case "exact":

@@ -39,7 +39,10 @@ class Event(ABC):
     def describe(self) -> dict[str, Any]:
         """Return the event as data that JSON can hold; `read_event` reads it back."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {"kind": self.NAME, **{name: _plain(value) for name, value in values.items()}}
+        return {
+            "kind": self.NAME,
+            **{name: _plain(value) for name, value in values.items() if value is not None},
+        }
 
 
 def _plain(value: Any) -> Any:
