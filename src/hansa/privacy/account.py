@@ -50,7 +50,7 @@ class Account:
         >>> from hansa.privacy import Budget, Noise
         >>> account = Account(budget=Budget(epsilon=1.0, delta=1e-6))
         >>> account.charge(Noise(epsilon=0.4).event, neighbours="add/remove")
-        >>> round(account.spent().epsilon, 6), account.affords(Noise(epsilon=0.7).event)
+        >>> round(account.spent().epsilon, 3), account.affords(Noise(epsilon=0.7).event)
         (0.4, False)
     """
 
@@ -61,7 +61,7 @@ class Account:
         if not isinstance(budget, Budget):
             raise ConfigurationError(f"budget must be Budget(epsilon=..., delta=...), got {budget!r}.")
         self.budget = budget
-        self.neighbours = relation(neighbours)
+        self.neighbours: Neighbours = relation(neighbours)
         self.ledger = Ledger() if ledger is None else ledger
         self._lock = threading.Lock()
 
@@ -92,7 +92,7 @@ class Account:
                 raise BudgetError(
                     f"the budget is epsilon {self.budget.epsilon:g} at delta {self.budget.delta:g}, of which "
                     f"{before.epsilon:.4g} is spent, and with this release it would be "
-                    f"{self._after(event):.4g}. Nothing was released. Ask for less, or with a smaller epsilon."
+                    f"{self._after(event):.4g}. Nothing was released. Ask with a smaller epsilon."
                 )
             self.ledger.charge(event)
 

@@ -53,8 +53,10 @@ class Noise:
         numbers; Balle and Wang 2018, theorem 8, for Gaussian noise.
 
     Example:
-        >>> Noise(epsilon=0.5).deviation(1), Noise(epsilon=0.5, delta=1e-6).deviation(1)
-        (2.79..., 7.8...)
+        >>> [round(Noise(epsilon=0.5, delta=delta).deviation(1), 2) for delta in (0, 1e-6)]
+        [2.8, 8.06]
+        >>> round(Noise(epsilon=5.0).deviation(1), 2)
+        0.12
     """
 
     epsilon: float

@@ -40,8 +40,9 @@ def randomised_response(
         classes: All classes there can be, which are public: their number ``k`` for 0 to ``k - 1``, or
             different integers; at least 2.
         epsilon: The privacy loss of each label, above 0.
-        ledger: What is charged `Pure` epsilon: a `Ledger` or an `Account`. Rows of several clients are
-            different records: charge one of the calls for all of them.
+        ledger: What is charged `Pure` epsilon: a `Ledger`, or an `Account` for zero-out or replace, since how
+            many labels there are is seen. Rows of several clients are different records: charge one of the
+            calls for all of them.
         seed: For simulations; who knows it can tell which labels were kept.
 
     Returns:
@@ -79,7 +80,7 @@ def randomised_response(
     if (known[place] != flat).any():
         raise DataError("a label is not one of the classes; name all classes there can be.")
     source = source_of(seed, "randomised response")
-    charge(ledger, Pure(epsilon=epsilon), neighbours="replace")
+    charge(ledger, Pure(epsilon=epsilon), neighbours="zero-out")  # and replace: `Pure` is for both
     drawn = known[respond(place, len(known), epsilon, source)]
     return drawn.astype(given.dtype).reshape(given.shape)
 
@@ -164,7 +165,7 @@ class RandomisedLabels:
         return dataclasses.replace(rows, y=y)
 
     def describe(self) -> dict[str, Any]:
-        """Return the declaration and a hash of the randomised rows: a hash of true labels could be guessed."""
+        """Return the declaration, and a hash of randomised rows: true labels could be guessed from one."""
         rows, hashed = self.load(), hashlib.sha256()
         map_arrays((rows.x, rows.y), lambda array: hashed.update(np.ascontiguousarray(array).tobytes()))
         told = {"classes": list(self.classes), "epsilon": self.epsilon, "sha256": hashed.hexdigest()}
