@@ -3,12 +3,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from noise_checks import unlikely
 from scipy.stats import norm
 
 from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.privacy import Noise
 from hansa.privacy.accountant import spent
+from noise_checks import unlikely
 
 RELATIONS = pytest.mark.parametrize("neighbours", ["add/remove", "zero-out", "replace"])
 DELTAS = pytest.mark.parametrize("delta", [0.0, 1e-6])

@@ -96,7 +96,9 @@ def test_a_delta_is_found_where_none_is_said():
 
 
 def test_a_cap_below_expectation_is_refused():
-    with pytest.raises(ConfigurationError, match="at most 30 clients is fewer than the 35 .* cap of 66 or more"):
+    with pytest.raises(
+        ConfigurationError, match="at most 30 clients is fewer than the 35 .* cap of 66 or more"
+    ):
         CentralDP(rounds=1, population=3500, noise_multiplier=1.0, participation=Poisson(0.01, cap=30))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -146,7 +147,12 @@ class Noise:
 
     @property
     def _sigma(self) -> float:
-        return calibrate.gaussian_sigma(epsilon=self.epsilon, delta=self.delta)
+        return _sigma(self.epsilon, self.delta)
+
+
+@lru_cache(maxsize=256)
+def _sigma(epsilon: float, delta: float) -> float:
+    return calibrate.gaussian_sigma(epsilon=epsilon, delta=delta)
 
 
 def source_of(seed: int | None, *label: str) -> Source:

@@ -22,7 +22,8 @@ How far one row moves what is released, by relation (*other row*: replace):
 
 A mean is ``low`` and ``high``, weighted with the two sums. A row moves both together by ``high - low``; a sum
 and a count, each scaled to that, it would move by up to twice as much. How many rows there are is told by
-*replace* and *zero-out*, which hold it to be known.
+*replace* and *zero-out*, which hold it to be known; so under *replace* what a row adds can be taken from the
+middle of what it can add, and its event, which is stated for half of the change, is about that.
 
 Leaks:
     To the server: what it learns without noise too (each client's part with a plain sum, else the total), for
