@@ -8,6 +8,7 @@ from scipy.stats import norm
 from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.privacy import Noise
 from hansa.privacy.accountant import spent
+from hansa.privacy.events import Laplace, Repeated, read_event
 from noise_checks import unlikely
 
 RELATIONS = pytest.mark.parametrize("neighbours", ["add/remove", "zero-out", "replace"])
@@ -101,3 +102,17 @@ def test_units_and_relations_that_are_not_there_are_refused():
         Noise(epsilon=1.0, protects="client")
     with pytest.raises(UnknownNameError, match="add/remove"):
         Noise(epsilon=1.0, neighbours="swap")
+
+
+@RELATIONS
+def test_many_releases_compose_below_the_sum_and_are_read_back(neighbours):
+    event = Repeated(event=Noise(epsilon=0.1, neighbours=neighbours).event, count=50)
+    assert read_event(event.describe()) == event
+    price = {
+        how: spent(event, delta=1e-6, neighbours=neighbours, accountant=how).epsilon
+        for how in ("pld", "rdp", "sum")
+    }
+    assert price["pld"] <= price["rdp"] <= price["sum"] * 1.01
+    assert price["sum"] == pytest.approx(5.0)
+    continuous = Repeated(event=Laplace(noise_multiplier=10 * (1 + (neighbours == "replace"))), count=50)
+    assert spent(continuous, delta=1e-6, neighbours=neighbours).epsilon < price["pld"]  # which is too little

@@ -60,7 +60,7 @@ def exact(monkeypatch):
 
 
 def neighbours_of(rows, labels, relation, rng, values=True):
-    """Yield what differs in one row, which under zero-out has no values, or is not there if these count too."""
+    """Yield what differs in one row: under zero-out without values, or not there where these count too."""
     for i in range(len(rows)):
         others = [list(row) for row in rows]
         if relation == "add/remove" or not values:
