@@ -63,6 +63,7 @@ class Plan:
         class_weight: Weight of each class in the clients' loss, or None.
         corrects_gradients: Whether the learner can correct gradients.
         plain_sgd: Whether the learner's optimizer is plain SGD.
+        private_steps: Whether the learner can make its steps differentially private.
         server_validates: Whether the server holds a validation set.
         clients_validate: Which clients measure the new global model on their own rows.
         validation_freq: Every how many rounds the model is evaluated.
@@ -89,6 +90,7 @@ class Plan:
     class_weight: Mapping[int, float] | None = None
     corrects_gradients: bool = True
     plain_sgd: bool = True
+    private_steps: bool = False
     server_validates: bool = False
     clients_validate: Literal["all", "cohort", "none"] = "all"
     validation_freq: int = 1
@@ -392,6 +394,11 @@ def _check_privacy(plan: Plan) -> None:
 
 
 def _check_record_level(plan: Plan) -> None:
+    if not plan.private_steps:
+        raise ConfigurationError(
+            "RecordDP adds noise in the steps of local training, which this learner does not do "
+            "(private_steps is not True). Use a Keras model, or CentralDP."
+        )
     if plan.algorithm.work != "train":
         raise ConfigurationError(
             f"RecordDP adds noise in the steps of local training, and {type(plan.algorithm).__name__} "

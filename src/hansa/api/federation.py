@@ -210,6 +210,7 @@ class Federation:
             metrics=() if self.secure_sum.sends_update else self._metric_names(),
             corrects_gradients=self.learner.corrects_gradients,
             plain_sgd=self.learner.plain_sgd,
+            private_steps=getattr(self.learner, "private_steps", False),
             server_validates=server_validates,
             **evaluation,
         )

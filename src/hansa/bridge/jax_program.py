@@ -13,6 +13,7 @@ import numpy as np
 from hansa.bridge import model as bridge
 from hansa.bridge.jax_device import on_cpu
 from hansa.bridge.jax_pooling import pools, with_fast_pooling
+from hansa.bridge.jax_private import PrivateLoops
 from hansa.bridge.padding import padded_size, pads
 from hansa.types import Array, Examples, LocalTask, Metrics
 
@@ -40,7 +41,7 @@ class Program:
         self.pads_training = pads(model, outputs, training=True)
         self.pads_evaluation = pads(model, outputs, training=False)
         self.weights = bridge.weight_variables(model)
-        self._pools = on_cpu() and pools(model)
+        self.pools = on_cpu() and pools(model)
         self._seeds = bridge.seed_variables(model)
         self._rate = bridge.learning_rate_variable(model.optimizer)
         self._variables = {
@@ -61,6 +62,7 @@ class Program:
         self._begin = jax.jit(self.first_state)
         self._end = jax.jit(self.final_values)
         self._steps: dict[Any, Any] = {}
+        self.private = PrivateLoops(self)
 
     def initial(self) -> list[Array]:
         """Return the weights that the model object holds, in the layout's order."""
@@ -80,6 +82,10 @@ class Program:
         if task.correct is not None:
             bridge.check_correction(self.model.optimizer)
         extra = self.correction(task.kind, task.correct, arrays, control)
+        if task.private is not None:
+            state, sums = self.private.train(self._call, (state, sums), extra, examples, task)
+            weights, rate, results = self._end(state, sums)
+            return [np.asarray(w) for w in weights], len(task.batches), float(rate), _numbers(results)
         step = self._step(task.kind, task.correct)
         steps = 0
         for rows in task.batches:
@@ -145,6 +151,12 @@ class Program:
             for v, before, after in zip(self.weights, start, weights, strict=True)
         ]
 
+    def _call(self, name: Any, function: Callable[..., Any], *arguments: Any, gives: Any) -> Any:
+        """Run a function that is compiled once for each name."""
+        if name not in self._steps:
+            self._steps[name] = jax.jit(function, donate_argnums=gives)
+        return self._steps[name](*arguments)
+
     def _step(self, kind: str, correct: Any) -> Callable[..., Any]:
         if (kind, correct) not in self._steps:
             # Gradient totals are carried from step to step; start and control are used again.
@@ -193,7 +205,7 @@ class Program:
         def loss_of(trainable: list[Any]) -> Any:
             return self._forward(trainable, state, sums, batch, training=True, scale=scale)
 
-        function = with_fast_pooling(loss_of) if self._pools else loss_of
+        function = with_fast_pooling(loss_of) if self.pools else loss_of
         return jax.value_and_grad(function, has_aux=True)(state["trainable"])
 
     def _forward(
@@ -209,7 +221,7 @@ class Program:
         """Return the loss to differentiate, and as auxiliary values the new sums and state."""
         x, y, weight, mask = jax.tree.map(jnp.asarray, batch)
         now = {**state, "trainable": trainable}
-        with keras.StatelessScope(state_mapping=self._mapping(now), collect_losses=True) as scope:
+        with keras.StatelessScope(state_mapping=self.mapping(now), collect_losses=True) as scope:
             y_pred = self.model(x, training=training)
             rows, loss_weight = jnp.float32(len(jax.tree.leaves(x)[0])), weight
             if mask is not None:
@@ -224,7 +236,7 @@ class Program:
                 bridge.update_padded_metrics(self.model, y, y_pred, weight, mask)
             scaled = self.model.optimizer.scale_loss(loss) if scale else loss
         sums = (sums[0] + loss.astype("float32") * rows, sums[1] + rows)
-        return scaled, (sums, {**self._read(scope, now), "trainable": trainable})
+        return scaled, (sums, {**self.read(scope, now), "trainable": trainable})
 
     def first_state(self, initial: Any, arrays: list[Any], seeds: list[Any], rate: Any) -> Any:
         """Return the state before the first step, and sums of zero: loss times rows, and rows."""
@@ -244,21 +256,22 @@ class Program:
     def final_values(self, state: State, sums: Any) -> Any:
         """Return weights, learning rate, and loss and metrics."""
         optimizer = self.model.optimizer
-        with keras.StatelessScope(state_mapping=self._mapping(state)) as scope:
+        with keras.StatelessScope(state_mapping=self.mapping(state)) as scope:
             results = {"loss": sums[0] / jnp.maximum(sums[1], 1.0), **bridge.metric_tensors(self.model)}
             if bridge.averages_weights(optimizer):
                 optimizer.finalize_variable_values(self._variables["trainable"])
             rate = jnp.asarray(optimizer.learning_rate)
-        state = self._read(scope, state)
+        state = self.read(scope, state)
         values = {
             id(v): a for name, vs in self._variables.items() for v, a in zip(vs, state[name], strict=True)
         }
         return [values[id(v)] for v in self.weights], rate, results
 
-    def _mapping(self, state: State) -> list[tuple[Any, Any]]:
+    def mapping(self, state: State) -> list[tuple[Any, Any]]:
+        """Return each variable with its value, for a scope."""
         return [(v, a) for name, vs in self._variables.items() for v, a in zip(vs, state[name], strict=True)]
 
-    def _read(self, scope: Any, state: State) -> State:
+    def read(self, scope: Any, state: State) -> State:
         """Return what the variables hold at the end of a scope that began with this state."""
         new = {name: [scope.get_current_value(v) for v in vs] for name, vs in self._variables.items()}
         return {

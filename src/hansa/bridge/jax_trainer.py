@@ -164,6 +164,7 @@ class Trainer:
         steps = sum(len(task.batches) for task in tasks)
         fits = steps * tasks[0].batch_size * self._row_bytes <= HELD_BYTES or not on_cpu()
         fused = self.strategy in ("loop", "vmap") and self._program.pads_training and fits
+        fused = fused and tasks[0].private is None
         with self._here():
             start = self._device_start(arrays)
             sums = None if fused and not self._large(room) else self._held(count)
@@ -184,6 +185,8 @@ class Trainer:
         loops, initials = self._loops, self._initials
         given = [jnp.asarray(c) for c in control]
         settings = (np.uint32(task.seed), _rate(task), start, given)
+        if task.private is not None:
+            return self._private(settings, task)
         looped = self.strategy in ("loop", "vmap")
         parts = list(self._segments(task.batches, task.batch_size))
         key, steps = self._key([task])
@@ -207,6 +210,15 @@ class Trainer:
             if on_cpu():
                 jax.block_until_ready(carry)  # the next part is laid out in the same memory
         return self._call(("end", *name), partial(loops.end, key), carry, start)
+
+    def _private(self, settings: Any, task: LocalTask) -> Any:
+        """Train one client in private steps."""
+        key = Key(task.kind, task.correct, MASKED, 0)
+        name = (*key, len(settings[3]), task.learning_rate is None)
+        carry = self._call(("begin", *name), partial(self._loops.begin, key), self._initials, settings)
+        private, extra = self._program.private, carry[2]
+        state, sums = private.train(self._call, carry[:2], extra, self._population, task)
+        return self._call(("end", *name), partial(self._loops.end, key), (state, sums, extra), settings[2])
 
     def _one_by_one(
         self, start: list[Any], tasks: Sequence[LocalTask], weights: Sequence[float], ends: Array, sums: Any

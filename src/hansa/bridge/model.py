@@ -234,6 +234,12 @@ def update_padded_metrics(model: Any, y: Any, y_pred: Any, weight: Any, mask: An
                 metric.update_state(label, output, rows)
 
 
+def tells_losses(model: Any) -> bool:
+    """Whether the model keeps a mean of each output's loss, as Keras does where there are several."""
+    own = type(model).compute_loss is keras.Model.compute_loss
+    return own and model._compile_loss is not None and bool(model._compile_loss.metrics)
+
+
 def metric_tensors(model: Any) -> dict[str, Any]:
     """Return the compiled metrics' current values by log name, without the loss."""
     results: dict[str, Any] = {}

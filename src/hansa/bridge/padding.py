@@ -39,8 +39,9 @@ def pads(model: Any, outputs: list[tuple[int, ...]], *, training: bool) -> bool:
     return (
         len(outputs) == 1
         and len(outputs[0]) == 1
-        and all(_keeps_rows_apart(layer, training=training) for layer in layers)
-        and _is_mean(model)
+        and all(keeps_rows_apart(layer, training=training) for layer in layers)
+        and len(flat_losses(model)) == 1
+        and is_mean(flat_losses(model)[0])
         and all(_honours_weights(metric) for metric in _compiled_metrics(model))
     )
 
@@ -65,7 +66,8 @@ def loss_name(loss: Any) -> str:
     return str(getattr(getattr(loss, "fn", None), "__name__", type(loss).__name__))
 
 
-def _keeps_rows_apart(layer: Any, *, training: bool) -> bool:
+def keeps_rows_apart(layer: Any, *, training: bool) -> bool:
+    """Return whether this is one of Keras' own layers in which rows do not influence one another."""
     if isinstance(layer, keras.Model):
         # Operations on tensors may reduce over the batch, so that a functional model must be layers alone.
         operations = layer.operations if hasattr(layer, "operations") else ()
@@ -85,11 +87,8 @@ def _keeps_rows_apart(layer: Any, *, training: bool) -> bool:
     )
 
 
-def _is_mean(model: Any) -> bool:
-    losses = flat_losses(model)
-    if len(losses) != 1:
-        return False
-    loss = losses[0]
+def is_mean(loss: Any) -> bool:
+    """Return whether a loss is one of Keras' own and the mean over rows of each row's."""
     settings = getattr(loss, "_fn_kwargs", {})
     return (
         _comes_with_keras(loss, "losses")

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from hansa.bridge import model as bridge
+from hansa.bridge.tensorflow_private import PrivateLoop
 from hansa.types import Array, Examples, LocalTask, Metrics, map_arrays
 
 CHUNK_STEPS = 64
@@ -38,9 +39,10 @@ class Program:
         self._trainable = list(model.trainable_variables)
         slots = (*bridge.state_variables(model), *model.optimizer.variables)
         self.starts = [(v, v.numpy()) for v in slots]
-        self._sums = [_zeros(()), _zeros(())]
+        self.sums = [_zeros(()), _zeros(())]
         self._totals: list[Any] = []
         self._steps: dict[Any, Any] = {}
+        self._private = PrivateLoop(self)
 
     def initial(self) -> list[Array]:
         """Return the weights that the model object holds, in the layout's order."""
@@ -63,12 +65,15 @@ class Program:
         extra = self._correction(arrays, control, task)
         if task.kind == "gradient":
             self._reset_totals()
-        steps = self._run(task.kind, task.correct, examples, task.batches, extra)
+        if task.private is None:
+            steps = self._run(task.kind, task.correct, examples, task.batches, extra)
+        else:
+            steps = self._private.train(examples, task, extra)
         if task.kind == "train" and bridge.averages_weights(optimizer):
             optimizer.finalize_variable_values(self._trainable)
         weights = self.initial()
         if task.kind == "gradient":
-            rows = max(float(self._sums[1].numpy()), 1.0)
+            rows = max(float(self.sums[1].numpy()), 1.0)
             totals = {id(v): t.numpy() / rows for v, t in zip(self._trainable, self._totals, strict=True)}
             weights = [
                 start - totals[id(v)] if id(v) in totals else weight
@@ -92,7 +97,7 @@ class Program:
         for variable, start in self.starts:
             variable.assign(start)
         self.model.reset_metrics()
-        for total in self._sums:
+        for total in self.sums:
             total.assign(0.0)
 
     def _reset_totals(self) -> None:
@@ -187,13 +192,13 @@ class Program:
         y_pred = self.model(x, training=training)
         loss = bridge.compute_loss(self.model, x, y, y_pred, weight, training=training)
         rows = _row_count(x)
-        self._sums[0].assign_add(tf.cast(loss, "float32") * rows)
-        self._sums[1].assign_add(rows)
+        self.sums[0].assign_add(tf.cast(loss, "float32") * rows)
+        self.sums[1].assign_add(rows)
         bridge.update_metrics(self.model, x, y, y_pred, weight)
         return loss
 
     def _results(self) -> Metrics:
-        loss = float(self._sums[0].numpy()) / max(float(self._sums[1].numpy()), 1.0)
+        loss = float(self.sums[0].numpy()) / max(float(self.sums[1].numpy()), 1.0)
         return {
             "loss": loss,
             **{name: _number(value) for name, value in bridge.metric_tensors(self.model).items()},

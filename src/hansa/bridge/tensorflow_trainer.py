@@ -128,6 +128,8 @@ class Trainer:
         """
         self._check(task)
         order, sizes = self._order([task])
+        if task.private is not None:
+            return self._program.train(arrays, control, self._rows.population, task)
         rate = self._own_rate if task.learning_rate is None else task.learning_rate
         floats = tensor(*(np.asarray(a, np.float32) for a in (*arrays, *control, rate)))
         vector, numbers = (t.numpy() for t in self._run(task, floats, order, sizes))
@@ -162,7 +164,8 @@ class Trainer:
         """
         self._check(tasks[0])
         order, sizes = self._order(tasks)
-        if self._xla and not self._pads and len(set(sizes.tolist())) > 1:
+        apart = self._xla and not self._pads and len(set(sizes.tolist())) > 1
+        if apart or tasks[0].private is not None:
             return self._one_by_one(arrays, tasks, weights, leaf)
         leaves = -(-len(tasks) // leaf)
         sums, results = self._fused(arrays, tasks, weights, (order, sizes), leaf, room)

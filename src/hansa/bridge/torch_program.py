@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from hansa.bridge import model as bridge
+from hansa.bridge.torch_private import PrivateLoop
 from hansa.types import Array, Examples, LocalTask, Metrics, map_arrays
 
 
@@ -29,6 +30,7 @@ class Program:
         self._trainable = list(model.trainable_variables)
         slots = (*bridge.state_variables(model), *model.optimizer.variables)
         self._starts = [(v, v.value.detach().clone()) for v in slots]
+        self.private = PrivateLoop(self)
 
     def initial(self) -> list[Array]:
         """Return the weights that the model object holds, in the layout's order."""
@@ -53,12 +55,10 @@ class Program:
         # Keras draws a Dropout layer's noise from PyTorch's own generator if the layer has no seed.
         with torch.random.fork_rng():
             torch.manual_seed(task.seed)
-            if task.kind == "gradient":
+            if task.kind == "gradient" and task.private is None:
                 weights, steps = self._mean_gradient(arrays, examples, task, sums)
             else:
-                for rows in task.batches:
-                    self._train_step(examples, rows, sums, task.correct, extra)
-                    steps += 1
+                steps = self._steps(examples, task, sums, extra)
                 if bridge.averages_weights(optimizer):
                     optimizer.finalize_variable_values(self._trainable)
                 weights = self.initial()
@@ -94,6 +94,14 @@ class Program:
             [_tensor(starts[id(v)]).to(v.value.dtype) for v in self._trainable],
             [_tensor(controls[id(v)] if controls else zero).to(v.value.dtype) for v in self._trainable],
         )
+
+    def _steps(self, examples: Examples, task: LocalTask, sums: list[Any], extra: Any) -> int:
+        """Take a step for each minibatch and return how many they were."""
+        if task.private is not None:
+            return self.private.train(examples, task, sums, extra)
+        for rows in task.batches:
+            self._train_step(examples, rows, sums, task.correct, extra)
+        return len(task.batches)
 
     def _train_step(self, examples: Examples, rows: Array, sums: list[Any], correct: Any, extra: Any) -> None:
         grads = self._gradients(examples, rows, sums, scale=True)

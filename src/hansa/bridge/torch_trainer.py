@@ -137,7 +137,7 @@ class Trainer:
             ConfigurationError: If the strategy cannot train this model.
         """
         with self._on_one_core():
-            if self.strategy == "eager":
+            if self.strategy == "eager" or task.private is not None:
                 return self._eager(arrays, control, task)
             return self._train_traced(arrays, control, task)
 
@@ -176,12 +176,10 @@ class Trainer:
         program, steps = self._program, 0
         extra = self._begin(arrays, control, task)
         sums: list[Any] = [torch.zeros(()), 0]
-        if task.kind == "gradient":
+        if task.kind == "gradient" and task.private is None:
             weights, steps = program._mean_gradient(arrays, self._population, task, sums)
         else:
-            for rows in task.batches:
-                program._train_step(self._population, rows, sums, task.correct, extra)
-                steps += 1
+            steps = program._steps(self._population, task, sums, extra)
             weights = self._end()
         return weights, steps, self._rate(), program._results(sums)
 

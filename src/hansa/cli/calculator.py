@@ -52,8 +52,8 @@ class Setting:
         people = self.records or self.population
         if people is not None and self.delta > 1 / people * (1 + 1e-9):
             raise ConfigurationError(
-                f"--delta {self.delta:g} is above 1/{people} = {1 / people:.3g}: with such a delta, publishing "
-                f"one {self.who} outright counts as private. State {0.1 / people:.0e} or less."
+                f"--delta {self.delta:g} is above 1/{people} = {1 / people:.3g}: with such a delta, "
+                f"publishing one {self.who} outright counts as private. State {0.1 / people:.0e} or less."
             )
 
     @property
@@ -242,11 +242,11 @@ def _sentence(setting: Setting, price: Spent, steps: int) -> str:
     rounds = "one round" if steps == 1 else f"{steps:,} rounds"
     change = _CHANGE[price.neighbours].format(unit=setting.who)
     odds = f"{math.exp(price.epsilon):,.3g}" if price.epsilon < 700 else "any number"
+    bound = f"ε\u00a0=\u00a0{_up(price.epsilon)} at δ\u00a0=\u00a0{price.delta:g}"
     return (
-        f"After {rounds}, each {setting.who} has differential privacy with ε\u00a0=\u00a0{_up(price.epsilon)} at "
-        f"δ\u00a0=\u00a0{price.delta:g} under {price.neighbours}. That is: whoever sees every noisy sum and "
-        f"guesses {change} finds the odds changed by a factor of at most {odds}, except with a probability of "
-        f"about {price.delta:g}."
+        f"After {rounds}, each {setting.who} has differential privacy with {bound} under {price.neighbours}. "
+        f"That is: whoever sees every noisy sum and guesses {change} finds the odds changed by a factor of "
+        f"at most {odds}, except with a probability of about {price.delta:g}."
     )
 
 

@@ -81,7 +81,7 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard
 
 
 @app.command(
-    epilog="Example: [cyan]hansa privacy epsilon --rate .01 --rounds 1000 --noise-multiplier 1 --delta 1e-5[/cyan]"
+    epilog="Example: [cyan]hansa privacy epsilon --rate .01 --rounds 99 --noise-multiplier 1 --delta 1e-5[/]"
 )
 def epsilon(  # noqa: PLR0917 - typer passes options by name
     noise_multiplier: _Noise = None,
@@ -130,7 +130,7 @@ def noise(  # noqa: PLR0917 - typer passes options by name
 
 
 @app.command(
-    epilog="Example: [cyan]hansa privacy rounds --rate .01 --noise-multiplier 1 --epsilon 2 --delta 1e-5[/cyan]"
+    epilog="Example: [cyan]hansa privacy rounds --rate .01 --noise-multiplier 1 --epsilon 2 --delta 1e-5[/]"
 )
 def rounds(  # noqa: PLR0917 - typer passes options by name
     epsilon: _Epsilon = None,
@@ -155,7 +155,7 @@ def rounds(  # noqa: PLR0917 - typer passes options by name
 
 
 @app.command(
-    epilog="Example: [cyan]hansa privacy table --rate 0.01 --noise 0.5,1 --rounds 100,1000 --delta 1e-5[/cyan]"
+    epilog="Example: [cyan]hansa privacy table --rate 0.01 --noise 0.5,1 --rounds 100,999 --delta 1e-5[/]"
 )
 def table(  # noqa: PLR0917 - typer passes options by name
     noise: Annotated[str, typer.Option(help="Noise multipliers, with commas between them.")] = "0.5,1,2,4",

@@ -33,6 +33,8 @@ Accountant = Literal["exact", "pld", "rdp", "sum"]
 ACCOUNTANTS: tuple[Accountant, ...] = ("exact", "sum", "rdp", "pld")
 Terms = dict[Event, int]
 
+_NO_PROTECTION = 100.0  # an epsilon beyond which a tighter bound is not worth minutes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
@@ -113,7 +115,7 @@ def _spent(
                     )
                 return float(losses.losses_of(terms, neighbours, width).get_epsilon_for_delta(delta))
 
-    least, how = _least(terms_of(event), accountant, interval, bound, unprotected=math.inf)
+    least, how = _least(terms_of(event), neighbours, accountant, interval, bound, unprotected=math.inf)
     return Spent(
         epsilon=least, delta=delta, neighbours=neighbours, accountant=how, version=upstream.version()
     )
@@ -146,9 +148,9 @@ def delta_of(
                 return upstream.delta_of_rdp(renyi.ORDERS, renyi.curve_of(terms, neighbours), epsilon)
             case "pld":
                 delta = float(losses.losses_of(terms, neighbours, width).get_delta_for_epsilon(epsilon))
-                return max(delta, losses.least_delta(terms))
+                return min(max(delta, losses.least_delta(terms)), 1.0)
 
-    return _least(terms_of(event), accountant, losses.FINE, bound, unprotected=1.0)[0]
+    return _least(terms_of(event), neighbours, accountant, losses.FINE, bound, unprotected=1.0)[0]
 
 
 def check_delta(delta: float) -> None:
@@ -168,6 +170,7 @@ def _check_names(neighbours: str, accountant: str) -> None:
 
 def _least(
     terms: Terms,
+    neighbours: Neighbours,
     accountant: str,
     interval: float,
     bound: Callable[[Accountant, Terms, float], float],
@@ -182,21 +185,31 @@ def _least(
         return 0.0, "exact"
     if accountant != "best":
         named = cast(Accountant, accountant)
-        return bound(named, terms, losses.interval_for(terms, 0.0, interval)), named
+        rough = _rough(terms, neighbours) if named == "pld" else 0.0
+        return bound(named, terms, losses.interval_for(terms, rough, interval)), named
     found: dict[Accountant, float] = {}
     reasons: list[str] = []
     for how in ACCOUNTANTS:
-        if how == "pld" and "exact" in found:
+        rough = _rough(terms, neighbours) if how == "pld" and "exact" not in found else 0.0
+        if how == "pld" and found and ("exact" in found or rough > _NO_PROTECTION):
             continue
-        about = found.get("rdp", 0.0) if unprotected == math.inf else 0.0
         try:
-            found[how] = bound(how, terms, losses.interval_for(terms, about, interval))
+            found[how] = bound(how, terms, losses.interval_for(terms, rough, interval))
         except UnaccountableError as error:
             reasons.append(str(error))
     if not found:
-        raise UnaccountableError("no accountant has a bound for this: " + " ".join(reasons))
+        raise UnaccountableError("no accountant has a bound for this: " + " ".join(reasons[2:]))
     how = min(found, key=lambda name: found[name])
     return found[how], how
+
+
+def _rough(terms: Terms, neighbours: Neighbours) -> float:
+    """Return about what epsilon will be, for the width of the grid; 0 if nothing quick says so."""
+    try:
+        about = upstream.epsilon_of_rdp(renyi.ORDERS, renyi.curve_of(terms, "zero-out"), 1e-5)
+    except UnaccountableError:
+        return 0.0
+    return about * (2 if neighbours == "replace" else 1)
 
 
 def _only_gaussian(terms: Terms, neighbours: Neighbours) -> float:

@@ -54,7 +54,8 @@ def noise_multiplier(
         >>> from hansa.privacy.events import Gaussian, Repeated
         >>> def run(z):
         ...     return Repeated(event=Gaussian(noise_multiplier=z), count=10)
-        >>> noise_multiplier(run, epsilon=17.8566, delta=1e-5, neighbours="zero-out")
+        >>> z = noise_multiplier(run, epsilon=17.8566, delta=1e-5, neighbours="zero-out")
+        >>> round(z, 4)
         1.0
     """
     check_epsilon(epsilon)

@@ -91,10 +91,14 @@ class DistributedDP(ClientLevel):
 
     def trust(self) -> str:
         """Return who sees what without noise, in words."""
-        hides = self.facts is not None and self.facts.sums
-        seen = self.facts.sums if self.facts is not None and hides else ""
-        who = f"The noise is in the sum before anyone sees it; {self.sharers} honest clients bring all of it."
-        return f"{who} {seen}".strip()
+        if self.facts is not None and not self.facts.fewest:
+            return (
+                "The sum is plain: the server sees single updates, each with its share of the noise alone. "
+                "The promise is to those who see no more than sums."
+            )
+        seen = f" {self.facts.sums}" if self.facts is not None else ""
+        honest = f"{self.sharers} honest clients bring all of it"
+        return f"The noise is in the sum before anyone sees it, the server included; {honest}.{seen}"
 
     def describe(self) -> dict[str, Any]:
         """Return kind, settings and the noise in use, for the run's configuration."""

@@ -12,11 +12,11 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 from hansa.cohort import AllClients, AtMost, Cohort, FixedSize, Poisson
 from hansa.errors import ConfigurationError
-from hansa.privacy import accountant, calibrate, upstream
+from hansa.privacy import accountant, calibrate, losses, upstream
 from hansa.privacy.bounds import AdaptiveClip, Capped, Clip
 from hansa.privacy.budget import (
     Budget,
@@ -37,6 +37,7 @@ from hansa.privacy.guarantee import Guarantee, Status
 from hansa.privacy.terms import Neighbours
 
 Tell = Callable[[str], None]
+How = Literal["best", "coarse", "rdp"]
 TAIL = 13
 """Deviations beyond which noise is cut: a Gaussian is that far out with a chance of ``2**-125``."""
 
@@ -143,8 +144,14 @@ class Privacy(abc.ABC):
         """The delta at which epsilon is told."""
 
     @abc.abstractmethod
-    def spent(self, rounds: int, *, quick: bool = False) -> accountant.Spent:
-        """Return what so many rounds spend, told by the best accountant; or by a quick upper bound."""
+    def spent(self, rounds: int, *, how: How = "best") -> accountant.Spent:
+        """Return what so many rounds spend.
+
+        Args:
+            rounds: Number of rounds, 1 or more.
+            how: ``"best"`` is the tightest bound and takes a second or so, ``"coarse"`` is a little above it
+                and takes a tenth of that, ``"rdp"`` is well above and takes a millisecond.
+        """
 
     @abc.abstractmethod
     def guarantee(self, rounds_done: int | None = None) -> Guarantee:
@@ -358,14 +365,9 @@ class ClientLevel(Privacy):
             return self.facts.taken[rounds - 1]
         return -(-rounds // self._cohort.min_gap) if isinstance(self._cohort, AtMost) else rounds
 
-    def spent(self, rounds: int, *, quick: bool = False) -> accountant.Spent:
-        """Return what so many rounds spend, told by the best accountant; or by a quick upper bound."""
-        return accountant.spent(
-            self.event(rounds),
-            delta=self.spends_delta,
-            neighbours=self.compared,
-            accountant="rdp" if quick else "best",
-        )
+    def spent(self, rounds: int, *, how: How = "best") -> accountant.Spent:
+        """Return what so many rounds spend."""
+        return spent_on(self.event(rounds), self.spends_delta, self.compared, how)
 
     def bound(self, facts: Facts) -> ClientLevel:
         """Return the plan with what it has to know of its run."""
@@ -476,3 +478,11 @@ def status_of(plan: Privacy) -> tuple[Status, tuple[str, ...]]:
     if isinstance(unit, Person):
         return "assumed", (f"Nobody's data are at more than {unit.max_clients} clients, says the plan.",)
     return "enforced", ()
+
+
+def spent_on(event: Event, delta: float, neighbours: Neighbours, how: How) -> accountant.Spent:
+    """Return what an event spends; ``how`` as in `Privacy.spent`."""
+    which, width = ("rdp", losses.FINE) if how == "rdp" else ("best", losses.FINE)
+    if how == "coarse":
+        width = losses.COARSE
+    return accountant.spent(event, delta=delta, neighbours=neighbours, accountant=which, interval=width)

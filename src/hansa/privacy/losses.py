@@ -22,6 +22,7 @@ COARSE = 1e-3
 MOST_TERMS = 32
 """More different releases than this are left to the Renyi accountant: each would cost up to a second."""
 _MOST_POINTS = 500_000
+_MOST_LOSS = 300.0
 
 
 def losses_of(terms: dict[Event, int], neighbours: Neighbours, interval: float = FINE) -> Any:
@@ -96,6 +97,7 @@ def _once(term: Event, replace: bool, interval: float) -> Any:
             z = term.noise_multiplier * shrunk
             return upstream.gaussian_pld(z, rate=1.0, replace=False, interval=interval)
         case Laplace():
+            _check_range(shrunk, term)
             return upstream.laplace_pld(term.noise_multiplier * shrunk, rate=1.0, interval=interval)
         case DiscreteLaplace():
             return _pure(term.epsilon / shrunk, interval)
@@ -121,10 +123,20 @@ def _sampled(term: PoissonSampled, replace: bool, interval: float) -> Any:
                 interval=interval,
             )
         case Laplace(noise_multiplier=b) if not replace and term.cap is None:
+            _check_range(1.0, term.event)
             return upstream.laplace_pld(b, rate=term.rate, interval=interval)
         case _:
             relation = "replace" if replace else "zero-out and add/remove"
             raise UnaccountableError(f"privacy losses under {relation} are not known here for {term}.")
+
+
+def _check_range(shrunk: float, event: Laplace | Pure) -> None:
+    """Raise where exponentials would overflow; nothing is protected there anyway."""
+    loss = event.epsilon if isinstance(event, Pure) else 1 / (event.noise_multiplier * shrunk)
+    if loss > _MOST_LOSS:
+        raise UnaccountableError(
+            f"privacy losses of one release reach up to {_MOST_LOSS:g} here, not {loss:g}."
+        )
 
 
 def _pure(epsilon: float, interval: float) -> Any:
@@ -135,6 +147,7 @@ def _pure(epsilon: float, interval: float) -> Any:
 
     Source: Kairouz, Oh and Viswanath, "The Composition Theorem for Differential Privacy", 2015.
     """
+    _check_range(1.0, Pure(epsilon=epsilon))
     rung = epsilon / interval
     rungs = np.unique([math.floor(-rung), math.ceil(-rung), math.floor(rung), math.ceil(rung)])
     yes = 1 / (1 + math.exp(-epsilon))

@@ -19,10 +19,10 @@ from hansa.privacy.budget import (
 )
 from hansa.privacy.events import Event, Gaussian, PoissonSampled, Repeated, Several
 from hansa.privacy.guarantee import Guarantee
-from hansa.privacy.interface import CARDS, METRICS, TUNING, Facts, Privacy, Tell, status_of
+from hansa.privacy.interface import CARDS, METRICS, TUNING, Facts, How, Privacy, Tell, spent_on, status_of
 
 MOST_CALIBRATED = 6
-"""So many different amounts of noise are looked for, which takes seconds for each, and told by PLD."""
+"""Groups of silos that are accounted for apart, at most: each takes seconds."""
 
 
 @final
@@ -117,7 +117,7 @@ class RecordDP(Privacy):
         held = getattr(self, "_found", None)
         if held is not None:
             return held
-        kinds = self._kinds()
+        kinds = self._kinds(self.rounds)
         found = {
             (rate, steps): calibrate.noise_multiplier(
                 lambda z, rate=rate, steps=steps: _event(rate, z, steps),
@@ -127,22 +127,23 @@ class RecordDP(Privacy):
                 progress=tell,
             )
             for rate, steps in sorted(set(kinds.values()))
+            if steps
         }
-        noises = {silo: found[kind] for silo, kind in kinds.items()}
+        noises = {silo: found.get(kind, 1.0) for silo, kind in kinds.items()}
         object.__setattr__(self, "_found", noises)
         return noises
 
-    def _kinds(self) -> dict[str, tuple[float, int]]:
-        """Return rate and steps to calibrate each silo's noise for: its own, or those of a group of silos.
+    def _kinds(self, rounds: int) -> dict[str, tuple[float, int]]:
+        """Return rate and steps that each silo is charged for: its own, or the most of a group of silos.
 
-        Where silos are of many sizes, those of about one size share the noise of the one that needs most.
+        Where silos are of many sizes, those of about one size are accounted for as the one that loses most.
         """
-        exact = {s: (self.rate(s), max(1, self.steps(s, self.rounds))) for s in self._facts.records}
+        exact = {s: (self.rate(s), self.steps(s, rounds)) for s in self._facts.records}
         if len(set(exact.values())) <= MOST_CALIBRATED:
             return exact
-        low = min(rate for rate, _ in exact.values())
-        width = math.log(max(rate for rate, _ in exact.values()) / low) / (MOST_CALIBRATED - 1) or 1.0
-        group = {silo: round(math.log(rate / low) / width) for silo, (rate, _) in exact.items()}
+        rates = [rate for rate, _ in exact.values()]
+        width = math.log(max(rates) / min(rates)) / (MOST_CALIBRATED - 1) or 1.0
+        group = {silo: round(math.log(rate / min(rates)) / width) for silo, (rate, _) in exact.items()}
         members = {number: [s for s in exact if group[s] == number] for number in set(group.values())}
         most = {
             number: (max(exact[s][0] for s in silos), max(exact[s][1] for s in silos))
@@ -164,28 +165,32 @@ class RecordDP(Privacy):
             return self.delta
         return min(1e-5, 1 / (10 * max(self._facts.records.values())))
 
-    def silo_event(self, silo: str, rounds: int) -> Event:
-        """Return what a silo has spent after so many rounds of the run."""
-        steps = self.steps(silo, rounds)
-        return _event(self.rate(silo), self.noises[silo], steps) if steps else Several()
-
-    def spent_by(self, rounds: int, *, quick: bool = False) -> dict[str, accountant.Spent]:
+    def spent_by(self, rounds: int, *, how: How = "best") -> dict[str, accountant.Spent]:
         """Return what each silo has spent after so many rounds."""
-        events = {silo: self.silo_event(silo, rounds) for silo in self._facts.records}
-        which = "rdp" if quick or len(set(events.values())) > MOST_CALIBRATED else "best"
-        told: dict[Event, accountant.Spent] = {}
-        result = {}
-        for silo, event in events.items():
-            if event not in told:
-                told[event] = accountant.spent(
-                    event, delta=self.spends_delta, neighbours=relation(self.neighbours), accountant=which
-                )
-            result[silo] = told[event]
-        return result
+        kinds = self._charged(rounds)
+        told = {kind: self._spent_on(kind, how) for kind in set(kinds.values())}
+        return {silo: told[kind] for silo, kind in kinds.items()}
 
-    def spent(self, rounds: int, *, quick: bool = False) -> accountant.Spent:
+    def spent(self, rounds: int, *, how: How = "best") -> accountant.Spent:
         """Return what the silo that has spent most has spent."""
-        return max(self.spent_by(rounds, quick=quick).values(), key=lambda spent: spent.epsilon)
+        quick = {kind: self._spent_on(kind, "rdp") for kind in set(self._charged(rounds).values())}
+        most: accountant.Spent | None = None
+        for kind in sorted(quick, key=lambda kind: -quick[kind].epsilon):
+            if most is not None and quick[kind].epsilon <= most.epsilon:
+                break  # not even the looser bound of those that follow is above
+            found = quick[kind] if how == "rdp" else self._spent_on(kind, how)
+            most = found if most is None else max(most, found, key=lambda spent: spent.epsilon)
+        return most or accountant.spent(
+            Several(), delta=self.spends_delta, neighbours=relation(self.neighbours)
+        )
+
+    def _charged(self, rounds: int) -> dict[str, tuple[float, int, float]]:
+        """Return rate, steps and noise multiplier that each silo is charged for."""
+        return {silo: (*kind, self.noises[silo]) for silo, kind in self._kinds(rounds).items()}
+
+    def _spent_on(self, kind: tuple[float, int, float], how: How) -> accountant.Spent:
+        rate, steps, noise = kind
+        return spent_on(_event(rate, noise, steps), self.spends_delta, relation(self.neighbours), how)
 
     # ------------------------------------------------------------------ the run
 
@@ -256,5 +261,7 @@ PREPARED = "statistics of features that preprocessing took from the rows"
 
 
 def _event(rate: float, noise: float, steps: int) -> Event:
+    if not steps:
+        return Several()
     step = Gaussian(noise_multiplier=noise)
     return Repeated(event=PoissonSampled(rate=rate, event=step) if rate < 1 else step, count=steps)

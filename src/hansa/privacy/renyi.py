@@ -156,6 +156,7 @@ def _truncated(plain: Curve, term: PoissonSampled, z: float) -> Curve:
     weight, rate = truncation(term)
     if weight == 0:
         return plain
+    weight = min(weight, 1 - 1e-16)
     crowded = upstream.fixed_gaussian_rdp(rate, z / 2, ORDERS)
     crowded = np.minimum(crowded, ORDERS / (2 * (z / 2) ** 2))
     a = ORDERS - 1

@@ -23,6 +23,7 @@ class KerasLearner:
     """
 
     corrects_gradients = True
+    private_steps = True
 
     def __init__(self, model_function: Callable[[], Any]) -> None:
         """Remember the model function; it is called by `build`.

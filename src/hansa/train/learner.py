@@ -16,6 +16,7 @@ class Learner(Protocol):
     One learner serves all clients of a process in turn, so a method must not depend on what
     was called before: everything that matters is in its arguments.
 
+    One that honours ``task.private`` says so with ``private_steps = True``, for `hansa.privacy.RecordDP`.
     """
 
     @property

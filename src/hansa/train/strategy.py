@@ -40,7 +40,8 @@ def choose(
 
     Args:
         make: Returns a trainer with a strategy, which may share what another one holds (``like``).
-        candidates: Strategies to choose from. One alone is taken without measuring.
+        candidates: Strategies to choose from. One alone is taken without measuring, as is the first for
+            private steps, which are the same with all.
         learner: The model, built.
         sample: Local work to measure.
         batches: Its minibatches, as rows of the population.
@@ -52,7 +53,7 @@ def choose(
     """
     key = _key(learner, sample, candidates, (leaf, room))
     known = _read().get(key)
-    if known not in candidates and len(candidates) == 1:
+    if sample.private is not None or (known not in candidates and len(candidates) == 1):
         known = candidates[0]
     if known is not None and known in candidates:
         return make(known), known
