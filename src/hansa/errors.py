@@ -6,6 +6,7 @@
     ├── MissingExtraError (ImportError)   an optional package is needed; says what to install
     ├── DataError (ValueError)            a party's data is empty, malformed or unlike the others'
     │   └── DatasetError                  a packaged or fetched dataset is missing, changed or unreachable
+    ├── BudgetError                       a release would cost more than a privacy budget has left
     ├── UpdateError (ValueError)          updates that cannot be aggregated
     ├── RoundError                        a round that could not be finished; the model is as before it
     └── RunError                          a run folder that cannot be written, read or resumed
@@ -70,6 +71,10 @@ class DataError(HansaError, ValueError):
 
 class DatasetError(DataError):
     """A dataset that Hansa ships or fetches is missing, changed or unreachable."""
+
+
+class BudgetError(HansaError):
+    """A release would cost more than is left of a privacy budget. Nothing was released, nor summed for it."""
 
 
 class UpdateError(HansaError, ValueError):

@@ -13,7 +13,7 @@ from hansa import statistics
 from hansa.data import Arrays, Client, Impute, Split, Standardize
 from hansa.errors import ConfigurationError, DataError, UnknownNameError, UpdateError
 from hansa.secure_sum import SECURE_SUMS
-from hansa.statistics.moments import exact_sums
+from hansa.statistics.exact import exact_sums
 from hansa.statistics.refine import Search, images_of, values_of
 
 NAMES = ("age", "tiny", "wide", "whole")

@@ -26,7 +26,7 @@ from typing import Literal, cast
 
 from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.privacy import losses, renyi, upstream
-from hansa.privacy.events import Event, Gaussian, Laplace, NotPrivate, Pure
+from hansa.privacy.events import DiscreteLaplace, Event, Gaussian, Laplace, NotPrivate, Pure
 from hansa.privacy.terms import NEIGHBOURS, Neighbours, UnaccountableError, terms_of
 
 Accountant = Literal["exact", "pld", "rdp", "sum"]
@@ -228,6 +228,8 @@ def _sum_of_epsilons(terms: Terms, neighbours: Neighbours) -> float:
                 total += count * term.epsilon
             case Laplace():
                 total += count * (2 if neighbours == "replace" else 1) / term.noise_multiplier
+            case DiscreteLaplace():
+                total += count * (2 if neighbours == "replace" else 1) * term.epsilon
             case _:
                 raise UnaccountableError(f"there is no epsilon without a delta for {term}.")
     return total

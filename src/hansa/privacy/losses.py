@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hansa.privacy import upstream
-from hansa.privacy.events import Event, Gaussian, Laplace, PoissonSampled, Pure
+from hansa.privacy.events import DiscreteLaplace, Event, Gaussian, Laplace, PoissonSampled, Pure
 from hansa.privacy.terms import Neighbours, UnaccountableError
 
 FINE = 1e-4
@@ -99,6 +99,8 @@ def _once(term: Event, replace: bool, interval: float) -> Any:
         case Laplace():
             _check_range(shrunk, term)
             return upstream.laplace_pld(term.noise_multiplier * shrunk, rate=1.0, interval=interval)
+        case DiscreteLaplace():
+            return _pure(term.epsilon / shrunk, interval)
         case Pure():
             return _pure(term.epsilon, interval)
         case PoissonSampled():

@@ -13,6 +13,7 @@ import numpy as np
 
 from hansa.privacy import upstream
 from hansa.privacy.events import (
+    DiscreteLaplace,
     Event,
     FixedSampled,
     Gaussian,
@@ -73,6 +74,8 @@ def _base(event: Event, factor: float) -> Base:  # noqa: PLR0911 - one for each 
             return lambda a: a * factor**2 / (2 * event.noise_multiplier**2)
         case Laplace():
             return lambda a: _laplace(a, factor / event.noise_multiplier)
+        case DiscreteLaplace():
+            return lambda a: _randomised_response(a, factor * event.epsilon)
         case Pure():
             return lambda a: _randomised_response(a, event.epsilon)
         case Skellam():

@@ -10,7 +10,8 @@ about. Clients are what `hansa.Federation` takes, all in this process. Features 
 
 Leaks:
     Statistics are not private by themselves: they are exact, and a count of 1, a smallest value or the
-    difference of two statistics can tell of one row. A secure sum hides who contributed what, no more.
+    difference of two statistics can tell of one row. A secure sum hides who contributed what, no more. With
+    ``privacy=hansa.privacy.Noise(epsilon=...)`` single rows are protected: see `hansa.statistics.released`.
 """
 
 from hansa.statistics.buckets import Histogram, histogram
@@ -18,6 +19,7 @@ from hansa.statistics.classes import ClassCounts, class_counts
 from hansa.statistics.description import Description, describe
 from hansa.statistics.moments import Counts, Numbers, count, deviation, mean, total, variance
 from hansa.statistics.order import Quantiles, Range, minimum_maximum, quantiles
+from hansa.statistics.released import Released
 from hansa.statistics.vocabulary import TextCounts, vocabulary
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Numbers",
     "Quantiles",
     "Range",
+    "Released",
     "TextCounts",
     "class_counts",
     "count",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from hansa.data.columns import position
 from hansa.errors import ConfigurationError, UnknownNameError
+from hansa.privacy import Noise
 from hansa.secure_sum import SecureSum, as_secure_sum
 from hansa.statistics.columns import Table, read_tables
 from hansa.statistics.limbs import decode_counts, encode_counts
 from hansa.statistics.order import as_fractions
+from hansa.statistics.released import Paid, Released, noise_of, pay
 from hansa.statistics.sums import PLAIN, add
 
 MOST_BUCKETS = 1 << 16
@@ -37,6 +39,7 @@ class Histogram:
         below: Values below the first edge, by column.
         above: Values above the last edge.
         missing: Rows without a value.
+        released: With noise, what it promises; all counts can be negative then.
     """
 
     columns: tuple[str, ...]
@@ -45,6 +48,7 @@ class Histogram:
     below: NDArray[np.int64]
     above: NDArray[np.int64]
     missing: NDArray[np.int64]
+    released: Released | None = None
 
     def __getitem__(self, column: str) -> NDArray[np.int64]:
         """Return the counts of a column."""
@@ -62,11 +66,13 @@ class Histogram:
 
         Guarantees:
             The smallest value with at least that share of values up to it is less than a bucket's width away,
-            or equal to it.
+            or equal to it. (With noise as near as noise lets it be.)
         """
         which, wanted = position(self.columns, column), np.array(as_fractions(at))
         edges, inside = self.edges[which], self.counts[which]
         below, above = int(self.below[which]), int(self.above[which])
+        if self.released is not None:
+            below, inside, above = _without_falls(below, inside, above)
         upto = below + np.cumsum(inside)
         total = int(upto[-1]) + above
         target = np.maximum(np.ceil(wanted * total), 1)  # of how many values the quantile is the largest
@@ -94,16 +100,20 @@ def histogram(
     columns: Any = None,
     splits: Any = "train",
     secure_sum: SecureSum | str = PLAIN,
+    privacy: Noise | None = None,
+    ledger: Paid = None,
 ) -> Histogram:
     """Return how many of all clients' values lie between public edges, column by column.
 
     Args:
-        clients: As in `hansa.statistics.count`, like ``columns``, ``splits`` and ``secure_sum``.
+        clients: As in `hansa.statistics.count`, like all that follow ``edges``.
         edges: Increasing numbers, the edges of all columns' buckets; or such by column, which are then the
             columns that are counted, where ``columns`` is left out. They must not come from clients' data.
         columns: Which columns.
         splits: Which rows.
         secure_sum: How sums come about.
+        privacy: Noise.
+        ledger: What it is charged to.
 
     Raises:
         ConfigurationError: As `hansa.statistics.count`, or edges are not at least 2 increasing finite
@@ -121,6 +131,7 @@ def histogram(
         >>> histogram({"a": ([[1.0], [2.5]], [0, 1]), "b": ([[9.0]], [0])}, [0, 2, 4])["0"].tolist()
         [1, 1]
     """
+    noise = noise_of(privacy, ledger=ledger)
     through, by_column = as_secure_sum(secure_sum), isinstance(edges, Mapping)
     tables = read_tables(clients, list(edges) if by_column and columns is None else columns, splits, through)
     if by_column:
@@ -131,8 +142,19 @@ def histogram(
         chosen = tuple(known[name] for name in tables.columns)
     else:
         chosen = (_checked(edges),) * len(tables.columns)
+    if noise is not None:
+        pay(noise, ledger)
     vectors = {name: encode_histogram(table, chosen) for name, table in tables.by_client.items()}
-    return decode_histogram(add(vectors, through, "statistics: histogram"), tables.columns, chosen)
+    counts = decode_counts(add(vectors, through, "statistics: histogram").reshape(-1, 2))
+    if noise is None:
+        return histogram_of(counts, tables.columns, chosen)
+    from hansa.statistics.noisy_counts import noisy_cells
+
+    label, d = f"histogram {tables.columns}", len(tables.columns)
+    told, promise = noisy_cells(
+        counts, noise, through, columns=d, what="numbers of values in buckets", label=label
+    )
+    return replace(histogram_of(told, tables.columns, chosen), released=promise)
 
 
 # client half
@@ -152,11 +174,8 @@ def _counted(column: Table, edges: Edges) -> NDArray[np.int64]:
 
 
 # server half
-def decode_histogram(
-    total: NDArray[np.int64], columns: tuple[str, ...], edges: tuple[Edges, ...]
-) -> Histogram:
-    """Return the histogram that sums of limbs of `encode_histogram` are."""
-    counts = decode_counts(total.reshape(-1, 2))
+def histogram_of(counts: NDArray[np.int64], columns: tuple[str, ...], edges: tuple[Edges, ...]) -> Histogram:
+    """Return the histogram that the counts of `encode_histogram` are."""
     ends = np.cumsum([len(own) - 1 + _OUTSIDE for own in edges])
     each = np.split(counts, ends[:-1])
     below, above, missing = (np.array([own[at] for own in each]) for at in (0, -2, -1))
@@ -168,6 +187,14 @@ def decode_histogram(
         above=above,
         missing=missing,
     )
+
+
+def _without_falls(below: int, inside: NDArray[np.int64], above: int) -> tuple[int, NDArray[np.int64], int]:
+    """Return counts that are not negative, whose sums from below on are nearest to the given ones'."""
+    from hansa.statistics.noisy_counts import rising
+
+    upto = np.rint(rising(np.cumsum([below, *inside.tolist(), above], dtype=np.float64))).astype(np.int64)
+    return int(upto[0]), np.diff(upto[:-1]), int(upto[-1] - upto[-2])
 
 
 def _checked(edges: Any) -> Edges:

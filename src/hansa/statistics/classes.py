@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from hansa.data.client import as_clients
 from hansa.data.labels import class_labels
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
+from hansa.privacy import Noise
 from hansa.secure_sum import SecureSum, as_secure_sum
 from hansa.statistics.columns import as_splits, parts, read
 from hansa.statistics.limbs import decode_counts, encode_counts
+from hansa.statistics.released import Paid, Released, noise_of, pay
 from hansa.statistics.sums import PLAIN, add
 from hansa.types import ClientData
 
@@ -31,11 +33,13 @@ class ClassCounts:
         classes: The classes, increasing.
         counts: Rows of each, int64, shape ``(len(classes),)``.
         other: Rows of other classes.
+        released: With noise, what it promises; all counts can be negative then.
     """
 
     classes: tuple[int, ...]
     counts: Labels
     other: int
+    released: Released | None = None
 
     def __getitem__(self, label: int) -> int:
         """Return the rows of a class."""
@@ -55,15 +59,19 @@ def class_counts(
     classes: Iterable[int] | None = None,
     splits: Any = "train",
     secure_sum: SecureSum | str = PLAIN,
+    privacy: Noise | None = None,
+    ledger: Paid = None,
 ) -> ClassCounts:
     """Return how many rows of all clients have each class.
 
     Args:
-        clients: As in `hansa.statistics.count`, like ``splits`` and ``secure_sum``.
+        clients: As in `hansa.statistics.count`, like all that follow ``classes``.
         classes: The classes, which are public; rows of others count as such. None takes the union of the
-            classes that clients have.
+            classes that clients have; not with noise, for a row can be the only one of its class.
         splits: Which rows.
         secure_sum: How sums come about.
+        privacy: Noise.
+        ledger: What it is charged to.
 
     Raises:
         ConfigurationError: As `hansa.statistics.count`, or classes are not different integers, or too many.
@@ -76,14 +84,27 @@ def class_counts(
         a federation data cards tell the server each client's counts by class anyway.
         To everyone: the result.
     """
+    noise = noise_of(privacy, ledger=ledger)
+    if noise is not None and classes is None:
+        raise ConfigurationError("counts of classes with noise need classes=..., the public ones.")
     through, wanted = as_secure_sum(secure_sum), as_splits(splits)
     known = None if classes is None else _checked(classes)
     labels = {name: _labels(data, wanted, name) for name, data in read(as_clients(clients), through).items()}
     if not any(map(len, labels.values())):
         raise DataError(f"no client has rows in its split {' or '.join(map(repr, wanted))}.")
     public = _union(labels) if known is None else known
+    if noise is not None:
+        pay(noise, ledger)
     vectors = {name: encode_classes(own, public) for name, own in labels.items()}
-    return decode_classes(add(vectors, through, "statistics: class counts"), public)
+    counts = decode_counts(add(vectors, through, "statistics: class counts").reshape(-1, 2))
+    if noise is None:
+        return classes_of(counts, public)
+    from hansa.statistics.noisy_counts import noisy_cells
+
+    told, promise = noisy_cells(
+        counts, noise, through, columns=1, what="numbers of rows by class", label="classes"
+    )
+    return replace(classes_of(told, public), released=promise)
 
 
 # client half
@@ -95,9 +116,8 @@ def encode_classes(labels: Labels, classes: Labels) -> NDArray[np.int64]:
 
 
 # server half
-def decode_classes(total: NDArray[np.int64], classes: Labels) -> ClassCounts:
-    """Return the counts that sums of limbs of `encode_classes` are."""
-    counts = decode_counts(total.reshape(-1, 2))
+def classes_of(counts: NDArray[np.int64], classes: Labels) -> ClassCounts:
+    """Return the counts that those of `encode_classes` are."""
     return ClassCounts(classes=tuple(classes.tolist()), counts=counts[:-1], other=int(counts[-1]))
 
 

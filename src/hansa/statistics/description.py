@@ -14,6 +14,7 @@ from hansa.statistics.columns import plain, read_tables
 from hansa.statistics.moments import sum_moments
 from hansa.statistics.order import between, neighbours
 from hansa.statistics.refine import ROUNDS, find
+from hansa.statistics.released import refuse
 from hansa.statistics.sums import PLAIN
 
 _AT = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -70,7 +71,12 @@ class Description:
 
 
 def describe(
-    clients: Any, *, columns: Any = None, splits: Any = "train", secure_sum: SecureSum | str = PLAIN
+    clients: Any,
+    *,
+    columns: Any = None,
+    splits: Any = "train",
+    secure_sum: SecureSum | str = PLAIN,
+    privacy: None = None,
 ) -> Description:
     """Return counts, mean, deviation, smallest and largest value and quartiles of each column.
 
@@ -79,6 +85,7 @@ def describe(
         columns: Which columns.
         splits: Which rows.
         secure_sum: How sums come about.
+        privacy: None; with noise take `hansa.statistics.mean`, `variance` and `quantiles`.
 
     Raises:
         ConfigurationError: As `hansa.statistics.count`.
@@ -98,6 +105,9 @@ def describe(
         0           4        0     3     2.1602    1  1.75  2.5  3.75    6
         1           3        1     6          1    5   5.5    6   6.5    7
     """
+    refuse(
+        privacy, "A table with smallest and largest values", "Take mean, variance and quantiles one by one."
+    )
     through = as_secure_sum(secure_sum)
     tables = read_tables(clients, columns, splits, through)
     label = "statistics: description"

@@ -7,7 +7,7 @@ all rows pooled, computed without error and rounded once: it does not depend on 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from hansa.data.columns import position
 from hansa.errors import ConfigurationError, DataError
+from hansa.privacy import Noise
 from hansa.secure_sum import SecureSum, as_secure_sum
 from hansa.statistics.columns import Table, plain, read_tables
+from hansa.statistics.exact import exact_sums
 from hansa.statistics.limbs import COUNT_LIMBS, SQUARES, SUMS, decode_counts, encode_counts
+from hansa.statistics.released import Paid, Released, noise_of
 from hansa.statistics.sums import PLAIN, add
 
 
@@ -29,11 +32,13 @@ class Counts:
         columns: Their names.
         rows: Rows of all clients.
         present: Values by column, int64, shape ``(len(columns),)``.
+        released: With noise, what it promises; all numbers can be negative then.
     """
 
     columns: tuple[str, ...]
     rows: int
     present: NDArray[np.int64]
+    released: Released | None = None
 
     @property
     def missing(self) -> NDArray[np.int64]:
@@ -59,12 +64,14 @@ class Numbers:
     Attributes:
         columns: Their names.
         values: The numbers, float64, shape ``(len(columns),)``.
-        count: Values that they come from, int64, of the same shape.
+        count: Values that they come from, int64, of the same shape; −1 where it is not told.
+        released: With noise, what it promises.
     """
 
     columns: tuple[str, ...]
     values: NDArray[np.float64]
     count: NDArray[np.int64]
+    released: Released | None = None
 
     def __getitem__(self, column: str) -> float:
         """Return the number of a column."""
@@ -76,7 +83,13 @@ class Numbers:
 
 
 def count(
-    clients: Any, *, columns: Any = None, splits: Any = "train", secure_sum: SecureSum | str = PLAIN
+    clients: Any,
+    *,
+    columns: Any = None,
+    splits: Any = "train",
+    secure_sum: SecureSum | str = PLAIN,
+    privacy: Noise | None = None,
+    ledger: Paid = None,
 ) -> Counts:
     """Return how many values all clients have together, column by column.
 
@@ -86,10 +99,14 @@ def count(
         columns: Names or positions of columns, or one such; None takes all.
         splits: Which of each client's rows: ``"train"``, ``"validation"``, ``"test"``, or several.
         secure_sum: How sums over clients come about: a secure sum or its name.
+        privacy: `hansa.privacy.Noise`, which protects single rows (`hansa.statistics.released`); None for
+            exact results.
+        ledger: What noise is charged to: a `hansa.privacy.Account`, which has a budget, or a `Ledger`.
 
     Raises:
         ConfigurationError: If an argument is not of the right form, or the secure sum does not fit or would
             not protect: few clients, or too many.
+        BudgetError: If the account cannot pay for it; nothing is summed then.
         DataError: If rows are malformed, unlike those of others, infinite, or integers beyond 2^24; or there
             are none.
 
@@ -97,29 +114,53 @@ def count(
         To the server: with a plain sum each client's counts, else their sum (see `hansa.statistics.limbs`).
         To everyone: the result. With two clients, each can tell the other's part from it.
     """
+    if (noise := noise_of(privacy, ledger=ledger)) is not None:
+        from hansa.statistics.noisy_moments import Asked, noisy_count
+
+        return noisy_count(Asked(clients, columns, splits, secure_sum, noise, ledger))
     return _moments(clients, columns, splits, secure_sum, what="count").counts
 
 
 def total(
-    clients: Any, *, columns: Any = None, splits: Any = "train", secure_sum: SecureSum | str = PLAIN
+    clients: Any,
+    *,
+    columns: Any = None,
+    splits: Any = "train",
+    secure_sum: SecureSum | str = PLAIN,
+    bounds: Any = None,
+    privacy: Noise | None = None,
+    ledger: Paid = None,
 ) -> Numbers:
     """Return the sum of all clients' values, column by column; 0 where there are none.
 
-    Args, errors and leaks are those of `count`; counts are told beside the sums.
+    Args, errors and leaks are those of `count`; counts are told beside the sums, but not with noise, which
+    needs ``bounds=(low, high)``, public ones, or such by column. Values beyond are moved there.
 
     Guarantees:
         The exact sum of all rows, rounded once: that of `math.fsum` over all rows.
     """
+    if (noise := noise_of(privacy, bounds=bounds, ledger=ledger)) is not None:
+        from hansa.statistics.noisy_moments import Asked, noisy_total
+
+        return noisy_total(Asked(clients, columns, splits, secure_sum, noise, ledger), bounds)
     moments = _moments(clients, columns, splits, secure_sum, what="total")
     return moments.numbers(lambda _, s, __: SUMS.number(s))
 
 
 def mean(
-    clients: Any, *, columns: Any = None, splits: Any = "train", secure_sum: SecureSum | str = PLAIN
+    clients: Any,
+    *,
+    columns: Any = None,
+    splits: Any = "train",
+    secure_sum: SecureSum | str = PLAIN,
+    bounds: Any = None,
+    privacy: Noise | None = None,
+    ledger: Paid = None,
 ) -> Numbers:
     """Return the mean of all clients' values, column by column; NaN where there are none.
 
-    Args, errors and leaks are those of `count`; counts and sums are told.
+    Args, errors and leaks are those of `count`; counts and sums are told. With noise, ``bounds`` as in
+    `total`; the result lies within them.
 
     Guarantees:
         The exact mean of all rows, rounded once.
@@ -128,6 +169,10 @@ def mean(
         >>> mean({"a": ([[1.0], [2.0]], [0, 1]), "b": ([[6.0]], [0])})["0"]
         3.0
     """
+    if (noise := noise_of(privacy, bounds=bounds, ledger=ledger)) is not None:
+        from hansa.statistics.noisy_moments import Asked, noisy_mean
+
+        return noisy_mean(Asked(clients, columns, splits, secure_sum, noise, ledger), bounds)
     moments = _moments(clients, columns, splits, secure_sum, what="mean")
     return moments.means()
 
@@ -139,15 +184,21 @@ def variance(
     ddof: int = 1,
     splits: Any = "train",
     secure_sum: SecureSum | str = PLAIN,
+    bounds: Any = None,
+    privacy: Noise | None = None,
+    ledger: Paid = None,
 ) -> Numbers:
     """Return the variance of all clients' values, column by column; NaN where there are none.
 
     Args:
-        clients: As in `count`, like ``columns``, ``splits`` and ``secure_sum``.
+        clients: As in `count`, like ``columns``, ``splits``, ``secure_sum``, ``privacy`` and ``ledger``.
         columns: Which columns.
         ddof: Squares are divided by ``count - ddof``: 1 for the sample's variance, 0 for the population's.
         splits: Which rows.
         secure_sum: How sums come about.
+        bounds: With noise, as in `total`.
+        privacy: Noise.
+        ledger: What it is charged to.
 
     Raises:
         ConfigurationError: As `count`, or ddof is not 0 or more.
@@ -160,6 +211,10 @@ def variance(
         As `count`; counts, sums and sums of squares are told.
     """
     _check_ddof(ddof)
+    if (noise := noise_of(privacy, bounds=bounds, ledger=ledger)) is not None:
+        from hansa.statistics.noisy_moments import Asked, noisy_variance
+
+        return noisy_variance(Asked(clients, columns, splits, secure_sum, noise, ledger), bounds, ddof)
     moments = _moments(clients, columns, splits, secure_sum, what="variance", squares=True)
     short = (moments.counts.present > 0) & (moments.counts.present <= ddof)
     if short.any():
@@ -177,10 +232,22 @@ def deviation(
     ddof: int = 1,
     splits: Any = "train",
     secure_sum: SecureSum | str = PLAIN,
+    bounds: Any = None,
+    privacy: Noise | None = None,
+    ledger: Paid = None,
 ) -> Numbers:
     """Return the standard deviation, the square root of `variance`, which says all else."""
-    found = variance(clients, columns=columns, ddof=ddof, splits=splits, secure_sum=secure_sum)
-    return Numbers(columns=found.columns, values=np.sqrt(found.values), count=found.count)
+    found = variance(
+        clients,
+        columns=columns,
+        ddof=ddof,
+        splits=splits,
+        secure_sum=secure_sum,
+        bounds=bounds,
+        privacy=privacy,
+        ledger=ledger,
+    )
+    return replace(found, values=np.sqrt(found.values))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -231,47 +298,6 @@ def encode_moments(table: Table, *, squares: bool) -> NDArray[np.int64]:
     sums, sums_of_squares = exact_sums(table, squares=squares)
     limbs = [present, SUMS.encode(sums)] + ([SQUARES.encode(sums_of_squares)] if squares else [])
     return np.concatenate([rows.reshape(-1), np.concatenate(limbs, axis=1).reshape(-1)])
-
-
-_EXPONENTS = (
-    277  # of float32 numbers m · 2^e with 2^23 ≤ |m| < 2^24, where subnormal ones have zeros at the end
-)
-_LOWEST = -172
-_CELLS = (
-    1 << 20
-)  # summed at once, so that sums of 24-bit integers are exact in float64, and memory stays small
-
-
-def exact_sums(table: Table, *, squares: bool) -> tuple[list[int], list[int]]:
-    """Return each column's sum of values and of squares in steps of `SUMS` and `SQUARES`; without NaN."""
-    sums, sums_of_squares = [0] * table.shape[1], [0] * table.shape[1]
-    height = min(len(table), _CELLS) or 1
-    width = max(1, _CELLS // height)
-    for top in range(0, len(table), height):
-        for left in range(0, table.shape[1], width):
-            block = table[top : top + height, left : left + width]
-            mantissa, exponent = np.frexp(np.where(np.isnan(block), np.float32(0), block))
-            whole = mantissa.astype(np.float64) * 2.0**24
-            keys = (exponent - 24 - _LOWEST) + _EXPONENTS * np.arange(block.shape[1])
-            _add_up(sums, left, keys, whole, power=1, drop=SUMS.unit - _LOWEST)
-            if squares:
-                high = np.floor(whole * whole * 2.0**-24)
-                low = whole * whole - high * 2.0**24
-                _add_up(sums_of_squares, left, keys, low, power=2, drop=SQUARES.unit - 2 * _LOWEST)
-                _add_up(sums_of_squares, left, keys, high, power=2, drop=SQUARES.unit - 2 * _LOWEST - 24)
-    return sums, sums_of_squares
-
-
-def _add_up(
-    sums: list[int], left: int, keys: NDArray[Any], weights: NDArray[np.float64], *, power: int, drop: int
-) -> None:
-    """Add Σ weight · 2^(power · exponent - drop) to each column's sum; it is a whole number."""
-    table = np.bincount(keys.reshape(-1), weights.reshape(-1), minlength=_EXPONENTS * keys.shape[1])
-    of = table.reshape(-1, _EXPONENTS)
-    for column, row in enumerate(of):
-        at = np.flatnonzero(row)
-        units = sum(int(row[e]) << (power * int(e)) for e in at)
-        sums[left + column] += units >> drop if drop > 0 else units << -drop
 
 
 # server half

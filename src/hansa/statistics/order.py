@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from hansa.data.columns import position
 from hansa.errors import ConfigurationError
+from hansa.privacy import Noise
 from hansa.secure_sum import SecureSum, as_secure_sum
 from hansa.statistics.columns import plain, read_tables
 from hansa.statistics.refine import ROUNDS, Integers, find
+from hansa.statistics.released import Paid, Released, noise_of, refuse
 from hansa.statistics.sums import PLAIN
 
 MOST_QUANTILES = 1000
@@ -64,12 +66,14 @@ class Quantiles:
         at: Which quantiles, from 0 to 1.
         values: The quantiles, float64, shape ``(len(at), len(columns))``; NaN where a column has no values.
         count: Values of each column, int64.
+        released: With noise, what it promises.
     """
 
     columns: tuple[str, ...]
     at: tuple[float, ...]
     values: NDArray[np.float64]
     count: Integers
+    released: Released | None = None
 
     def __getitem__(self, column: str) -> NDArray[np.float64]:
         """Return the quantiles of a column, shape ``(len(at),)``."""
@@ -87,6 +91,7 @@ def minimum_maximum(
     splits: Any = "train",
     rounds: int = ROUNDS,
     secure_sum: SecureSum | str = PLAIN,
+    privacy: None = None,
 ) -> Range:
     """Return smallest and largest values over all clients, column by column.
 
@@ -98,6 +103,7 @@ def minimum_maximum(
             down and the largest up: by less than 1/128 of it with 2 rounds, 1/32768 with 3 (and 2^-126 at
             most below).
         secure_sum: How sums come about.
+        privacy: None; with noise take quantiles at 0.01 and 0.99.
 
     Raises:
         ConfigurationError: As `hansa.statistics.count`, or rounds is not 2 to 4.
@@ -109,6 +115,11 @@ def minimum_maximum(
     Leaks:
         What `hansa.statistics.order` says. Smallest and largest values are of single rows: they may name one.
     """
+    refuse(
+        privacy,
+        "A smallest or largest value",
+        "Take quantiles(clients, (0.01, 0.99), bounds=..., privacy=...).",
+    )
     through, _ = as_secure_sum(secure_sum), _check_rounds(rounds)
     tables = read_tables(clients, columns, splits, through)
     found = find(tables.by_client, ends, rounds, through, "statistics: minimum and maximum")
@@ -123,6 +134,9 @@ def quantiles(
     splits: Any = "train",
     rounds: int = ROUNDS,
     secure_sum: SecureSum | str = PLAIN,
+    bounds: Any = None,
+    privacy: Noise | None = None,
+    ledger: Paid = None,
 ) -> Quantiles:
     """Return quantiles of all clients' values, column by column.
 
@@ -135,6 +149,11 @@ def quantiles(
             fewer each is taken as the middle of its bucket: off by less than 1/128 of it with 2 rounds,
             1/32768 with 3 (and by 2^-126 at most below).
         secure_sum: How sums come about.
+        bounds: With noise, as in `hansa.statistics.total`. Quantiles are then of values counted in 1,024
+            equal buckets between them, in one sum; counts up to a value err by about 8 to 16 times the
+            noise's deviation, and at 0 and 1 the results say nothing of smallest and largest values.
+        privacy: Noise, as in `hansa.statistics.count`.
+        ledger: What it is charged to.
 
     Raises:
         ConfigurationError: As `hansa.statistics.count`, a quantile is not 0 to 1, or rounds not 2 to 4.
@@ -151,6 +170,13 @@ def quantiles(
     wanted = as_fractions(at)
     through, _ = as_secure_sum(secure_sum), _check_rounds(rounds)
     tables = read_tables(clients, columns, splits, through)
+    if (noise := noise_of(privacy, bounds=bounds, ledger=ledger)) is not None:
+        from hansa.statistics.noisy_counts import noisy_quantiles
+
+        values, count, promise = noisy_quantiles(
+            tables, wanted, bounds=bounds, noise=noise, ledger=ledger, secure_sum=through
+        )
+        return Quantiles(columns=tables.columns, at=wanted, values=values, count=count, released=promise)
     found = find(tables.by_client, lambda n: neighbours(wanted, n), rounds, through, "statistics: quantiles")
     return Quantiles(
         columns=tables.columns,
