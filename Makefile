@@ -50,6 +50,7 @@ bench: $(VENV)/.test  ## the benchmarks (half an hour and more)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/aggregate.py
 	$(BIN)/python benchmarks/secure_sum.py
+	$(BIN)/python benchmarks/noise.py
 	$(BIN)/python benchmarks/heart_disease.py
 	$(BIN)/python benchmarks/mcmahan.py
 

@@ -11,7 +11,9 @@ from scipy.stats import binom
 from hansa.errors import ConfigurationError
 from hansa.privacy.noise import rejection, rounded_gaussian
 from hansa.privacy.noise.gaussian import Gaussian
+from hansa.privacy.noise.laplace import Laplace
 from hansa.privacy.noise.law import exponent_of
+from hansa.privacy.noise.skellam import LargeSkellam, SmallSkellam
 from hansa.privacy.noise.source import words
 from hansa.privacy.noise.strips import LEVEL_BITS, SIGN_BIT, strips
 from noise_checks import source, unlikely
@@ -62,6 +64,24 @@ def test_proposals_suffice_but_once_in_2_to_60(size, acceptance):
     count = rejection.proposals(size, acceptance)
     assert binom.logcdf(size - 1, count, acceptance) < -60 * np.log(2) + 1e-9
     assert count < size / acceptance + 14 * np.sqrt(size / acceptance) + 70
+
+
+LAWS = [
+    *(Gaussian(Fraction(sigma)) for sigma in (0.25, 1.99, 1e6)),
+    *(SmallSkellam(Fraction(variance)) for variance in (0.01, 3, 16000)),
+    *(LargeSkellam(Fraction(variance)) for variance in (2**14, 2**15 - 1, 2**90)),
+    *(Laplace(Fraction(scale)) for scale in (0.1, 31.9, 32, 63.9, 1e9)),
+]
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_as_many_proposals_are_accepted_as_is_said(law):
+    hat = strips(law)
+    drawn = words(rejection.new_key(source(10)), 0, 3 << 17).reshape(-1, 3)
+    _, accepted, _ = rejection._proposed(hat, drawn)
+    rate = accepted.mean()
+    assert hat.acceptance > 0.95 or hat.law.blocks < 10
+    assert hat.acceptance < rate + 3 * np.sqrt(rate * (1 - rate) / len(drawn)) < hat.acceptance + 0.006
 
 
 def test_a_shortfall_draws_again(monkeypatch):
@@ -116,6 +136,14 @@ def test_the_tail_is_drawn_exactly_too(monkeypatch):
     edges = np.arange(-9, 11)
     below = np.concatenate([[0.0], ndtr((edges - 0.5) / 2), [1.0]])
     assert unlikely(values, edges, np.diff(below)) > 1e-3
+
+
+def test_numpys_exponential_is_within_the_error_allowed_for_it():
+    exponents = np.random.default_rng(0).uniform(-45, 0, 4096)
+    for exponent, found in zip(exponents, np.exp(exponents), strict=True):
+        with mpmath.workprec(100):
+            true = mpmath.exp(float(exponent))
+            assert abs(float(found) / true - 1) < 2.0**-50
 
 
 @pytest.mark.parametrize("size", [-1, 1.5, "3", None, True])

@@ -77,13 +77,13 @@ def checked(what: str, value: Any, least: int, most: int) -> Fraction:
     expected = f"{what} of noise must be a number from 2**{least} to 2**{most}, got {value!r}."
     if isinstance(value, bool) or not isinstance(value, int | float | Fraction | np.integer | np.floating):
         raise ConfigurationError(f"{expected} Give a float or a Fraction.")
-    if not isinstance(value, Fraction) and not np.isfinite(value):
+    if isinstance(value, float | np.floating) and not np.isfinite(value):
         raise ConfigurationError(expected)
-    ratio = Fraction(value) if isinstance(value, int | float | Fraction) else Fraction(value.item())
+    ratio = Fraction(int(value)) if isinstance(value, np.integer) else Fraction(*value.as_integer_ratio())
     if ratio <= 0:
-        raise ConfigurationError(f"{expected} Where no noise is wanted, do not draw any.")
+        raise ConfigurationError(f"{expected} Where no noise is wanted, draw none.")
     if not Fraction(2) ** least <= ratio <= Fraction(2) ** most:
-        raise ConfigurationError(f"{expected} Choose another scale of the grid.")
+        raise ConfigurationError(f"{expected} Choose other units.")
     return ratio
 
 

@@ -35,9 +35,9 @@ def draw(law: Law, size: int, source: Bytes) -> Integers:
     """Return so many independent values of a law.
 
     Guarantees:
-        If the source's bytes are uniform, the values follow the law exactly; so far as floating point is
-        concerned, within the error that `MARGIN` allows for. The work is that of `proposals`, whatever the
-        values: a batch that yields too few, one in ``2**60``, is followed by another for the rest.
+        If the source's bytes are uniform and float64 errs by less than `MARGIN`, the values follow the law
+        exactly. The work is that of `proposals`, whatever the values: a batch that yields too few, one in
+        ``2**60``, is followed by another for the rest.
     """
     out = np.empty(checked_size(size), np.int64)
     hat, filled = strips(law), 0
@@ -92,11 +92,10 @@ def _proposed(hat: Strips, drawn: Words) -> tuple[Integers, NDArray[np.bool_], I
     column = (head & np.uint64(len(hat.gaps) - 1)).view(np.int64)
     block = (head >> np.uint64(LEVEL_SHIFT) >= hat.thresholds.take(column)) * hat.gaps.take(column)
     np.subtract(column, block, out=block)
-    magnitude, chance = _placed(hat, block, drawn[:, 1])
-    chance -= hat.log_heights.take(block)
-    np.exp(chance, out=chance)
-    if not law.continuous:
-        chance[magnitude == 0] *= 0.5
+    if hat.chances is None:
+        magnitude, chance = _placed(hat, block, drawn[:, 1])
+    else:
+        magnitude, chance = block, hat.chances.take(block)
     chance -= drawn[:, 2] * 2.0**-64
     accepted = chance > 0
     np.abs(chance, out=chance)
@@ -111,19 +110,25 @@ def _proposed(hat: Strips, drawn: Words) -> tuple[Integers, NDArray[np.bool_], I
 
 
 def _placed(hat: Strips, block: Integers, place: Words) -> tuple[Integers, Floats]:
-    """Return magnitudes, rounded down, and their log densities."""
+    """Return magnitudes, rounded down, and the probabilities that they are accepted."""
     law, bits = hat.law, hat.law.width_bits
     if bits >= 0:
         magnitude = (place >> np.uint64(1) >> np.uint64(63 - bits)).view(np.int64)
         magnitude |= block << np.int64(bits)
     else:
         magnitude = block >> np.int64(min(-bits, 63))
+    if law.continuous:
+        real: Floats = place * np.float64(2.0**-64)
+        real += block
+        real *= 2.0**bits
+    else:
+        real = magnitude.astype(np.float64)
+    chance = law.log_density(real)
+    chance -= hat.log_heights.take(block)
+    np.exp(chance, out=chance)
     if not law.continuous:
-        return magnitude, law.log_density(magnitude.astype(np.float64))
-    real: Floats = place * np.float64(2.0**-64)
-    real += block
-    real *= 2.0**bits
-    return magnitude, law.log_density(real)
+        chance[magnitude == 0] *= 0.5
+    return magnitude, chance
 
 
 def _settled(hat: Strips, drawn: list[int], extra: Source) -> tuple[bool, int]:

@@ -44,6 +44,7 @@ class Strips:
             which thereby is left to exact arithmetic.
         thresholds: Of each column, what a level must be below for the column's own block, ``uint64``.
         gaps: What to subtract from a column for its other block.
+        chances: Where a block is one whole number, the probability that it is accepted; NaN for the tail.
         acceptance: The probability that a proposal is accepted, a little too low.
     """
 
@@ -53,12 +54,8 @@ class Strips:
     log_heights: Floats
     thresholds: NDArray[np.uint64]
     gaps: Integers
+    chances: Floats | None
     acceptance: float
-
-    @property
-    def single(self) -> bool:
-        """Whether each block is one whole number."""
-        return not self.law.continuous and self.law.width_bits == 0
 
     def block(self, head: int) -> int:
         """Return the block that a first word proposes."""
@@ -91,18 +88,20 @@ def strips(law: Law) -> Strips:
         raise AssertionError(f"{law} has {law.blocks} blocks, more than a table holds")
     total = columns << LEVEL_BITS
     exact = [Fraction(float(height)) for height in heights]
-    per_density = int((total - len(exact)) / sum(exact))
-    counts = [math.ceil(per_density * height) for height in exact]
+    per_density = int((total - 2 * len(exact)) / sum(exact))
+    counts = [math.ceil(per_density * height) + 1 for height in exact]
     counts[0] += total - sum(counts)
     thresholds, gaps = _aliases(counts, columns)
     mass = density[:-2].sum() if single else (density[:-2] + density[1:-1]).sum() / 2
+    log_heights = np.array([math.log(c) - math.log(per_density) for c in counts[:-1]] + [math.nan])
     return Strips(
         law=law,
         counts=tuple(counts),
         per_density=per_density,
-        log_heights=np.array([math.log(c) - math.log(per_density) for c in counts[:-1]] + [math.nan]),
+        log_heights=log_heights,
         thresholds=thresholds,
         gaps=gaps,
+        chances=density[:-1] / np.exp(log_heights) if single else None,
         acceptance=float(mass) * per_density / total * (1 - 2.0**-10),
     )
 
