@@ -1,0 +1,368 @@
+"""The real pipeline with canaries in it, and what is seen of it.
+
+A `hansa.Federation` of canaries is fitted: its plan, engine, clients, sums, server and ledger are those of any
+run. Releases are differences of the model from round to round, times the denominator. In the last two rounds
+clients fall silent: a quarter of them, and all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hansa.api import Federation
+from hansa.audit.canaries import LOUD, Canaries, Directions, clients, name_of
+from hansa.client import Site
+from hansa.cohort import AllClients, AtMost, Cohort, FixedSize, Poisson, roomy_cap
+from hansa.encode import Quantise
+from hansa.engine import Declared, Engine, Local
+from hansa.errors import ConfigurationError
+from hansa.plan import Plan
+from hansa.privacy import AdaptiveClip, ClientLevel, DistributedDP, LocalDP
+from hansa.record import RoundRecord
+from hansa.rng import Seeds
+from hansa.secure_sum import Plain, SecureSum
+from hansa.train.learner import Learner
+from hansa.types import Answer, Ask, Examples, Memory, Total
+
+SILENT = "it did not answer"
+DRAWN = 32
+"""Clients of a round in the audit of a plan that draws them, at least."""
+GAP = 3
+"""Rounds between two of a client's in the audit of a plan that has such a gap, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How an audit is made.
+
+    Attributes:
+        canaries: Clients of which each sends its canary, or not, by the toss of a coin; 8 or more.
+        rounds: Rounds in all; in the last two clients fall silent. 3 or more.
+        seed: Makes an audit repeatable, its noise too. None takes the operating system's generator.
+        secure_sum: The sum that updates go through.
+        quantise: How updates become integers, or None.
+        engine: Where clients run.
+
+    Raises:
+        ConfigurationError: A number is out of its range.
+    """
+
+    canaries: int = 200
+    rounds: int = 6
+    seed: int | None = None
+    secure_sum: SecureSum = field(default_factory=Plain)
+    quantise: Quantise | None = None
+    engine: Declared = field(default_factory=Local)
+
+    def __post_init__(self) -> None:
+        for name, least in (("canaries", 8), ("rounds", 3)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigurationError(f"{name} of an audit is {least} or more, got {value!r}.")
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in an update: a power of two, with many directions that nobody sends."""
+        return max(2048, 1 << (8 * self.canaries - 1).bit_length())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What came out of a run of canaries, and what went in.
+
+    Attributes:
+        plan: The plan of the run.
+        releases: What was released: coordinates along the directions, in units of the clip of its round,
+            shape ``(n, d)``: differences of the model, or with `LocalDP` what single clients sent.
+        there: Which of the clients' updates are in it, shape ``(n, clients)``; the last client is heavy.
+        sent: For each client the sign of what it sends, or 0.
+        answered: How many clients' updates are in each.
+        clips: The norm that clients were given, by round.
+        records: What each round did.
+        moved: Differences of the model, times the denominator, by round; shape ``(rounds, d)``.
+        ratios: By round, what moved the model over the sum of what clients sent, where that was listened to.
+    """
+
+    plan: Plan
+    releases: NDArray[np.float64]
+    there: NDArray[np.bool_]
+    sent: NDArray[np.float64]
+    answered: NDArray[np.int64]
+    clips: tuple[float, ...]
+    records: tuple[RoundRecord, ...]
+    moved: NDArray[np.float64]
+    ratios: tuple[float, ...] = ()
+
+    @property
+    def single(self) -> bool:
+        """Whether releases are what single clients sent."""
+        return bool(self.ratios)
+
+    @property
+    def private(self) -> ClientLevel:
+        """The plan of privacy, bound to its run."""
+        return _client_level(self.plan)
+
+
+def resized(private: ClientLevel, settings: Settings) -> ClientLevel:
+    """Return a plan for the population and the rounds of an audit, with the noise multiplier that it has.
+
+    Cohorts that are drawn are made large enough to see something; gaps become short.
+    """
+    population, rounds = settings.canaries + 1, settings.rounds
+    rest: dict[str, Any] = {}
+    if isinstance(private, DistributedDP):
+        share = 1.0
+        if private.threshold is not None and private.population:
+            share = private.threshold / private.expected
+        threshold = None if private.threshold is None else max(1, min(population, int(share * population)))
+        rest = {"threshold": threshold, "corrupt": min(private.corrupt, (threshold or population) - 1)}
+    return dataclasses.replace(
+        private,
+        participation=_resized(private.participation or AllClients(), population, rounds),
+        noise_multiplier=private.noise,
+        budget=None,
+        delta=None,
+        population=None,
+        facts=None,
+        rounds=rounds,
+        seed=private.seed if settings.seed is None else settings.seed,
+        **rest,
+    )
+
+
+def _resized(who: Cohort, population: int, rounds: int) -> Cohort:
+    few = min(population // 2, DRAWN)
+    if isinstance(who, Poisson):
+        rate = max(who.rate, few / population)
+        return Poisson(rate, cap=None if who.cap is None else roomy_cap(rate, population))
+    if isinstance(who, FixedSize):
+        return FixedSize(max(few, min(who.size, population // 2)))
+    if isinstance(who, AtMost):
+        gap = min(who.min_gap, GAP, rounds)
+        return AtMost(times=-(-rounds // gap), min_gap=gap)
+    return who
+
+
+def observe(private: ClientLevel, settings: Settings) -> Seen:
+    """Run a plan with canaries, and return what is seen.
+
+    Args:
+        private: The plan, `resized`.
+        settings: How the audit is made.
+    """
+    count = settings.canaries
+    seed = secrets.randbits(31) if settings.seed is None else settings.seed
+    directions = Directions(count=count + 1, dimension=settings.dimension, seed=seed)
+    other = -1.0 if private.compared == "replace" else 0.0
+    coins = Seeds(seed).stream("audit", "coins").random(count) < 0.5
+    sent = np.append(np.where(coins, 1.0, other), 1.0)
+    norm = private.clip.initial if isinstance(private.clip, AdaptiveClip) else getattr(private.clip, "norm", 1)
+    learner = Canaries(directions=directions, sent=sent * LOUD * max(1.0, norm))
+    engine = Watched(settings.engine, taps=isinstance(private, LocalDP) and settings.secure_sum.sends_update, rounds=settings.rounds)
+    federation = Federation(
+        learner,
+        clients(count),
+        privacy=private,
+        secure_sum=settings.secure_sum,
+        quantise=settings.quantise,
+        engine=engine,
+        seed=seed,
+        title="audit",
+    )
+    watch = _Watch(federation)
+    federation.fit(settings.rounds, clients_validate="none", progress=watch)
+    return _seen(watch, engine, directions, sent)
+
+
+def _seen(watch: _Watch, engine: Watched, directions: Directions, sent: NDArray[np.float64]) -> Seen:
+    if engine.plan is None:
+        raise ConfigurationError("the engine was never started.")
+    plan, records = engine.plan, tuple(watch.records)
+    private = _client_level(plan)
+    fixed = getattr(private.clip, "norm", 0.0)
+    clips = tuple(float(record.privacy.get("clip_l2", fixed)) for record in records)
+    moved = np.diff(np.stack([np.zeros(directions.dimension), *watch.models]), axis=0) * private.expected
+    count, ratios = len(sent), ()
+    if engine.taps:
+        keys = list(engine.messages)
+        releases = np.stack([engine.messages[key] for key in keys]) / fixed
+        there = np.array([[name == name_of(i) for i in range(count)] for _, name in keys])
+        ratios = tuple(_ratio(engine, number, row) for number, row in enumerate(moved))
+    else:
+        releases = moved / np.array(clips)[:, None]
+        there = np.array([_there(record, count) for record in records])
+    return Seen(
+        plan=plan,
+        releases=directions.coordinates(releases),
+        there=there,
+        sent=sent,
+        answered=there.sum(axis=1),
+        clips=clips,
+        records=records,
+        moved=moved,
+        ratios=ratios,
+    )
+
+
+def _ratio(engine: Watched, number: int, moved: NDArray[np.float64]) -> float:
+    sent = [message for (of, _), message in engine.messages.items() if of == number]
+    if not sent:
+        return 1.0 + float(np.abs(moved).max())
+    total = np.sum(sent, axis=0)
+    return float(moved @ total / (total @ total))
+
+
+def _there(record: RoundRecord, count: int) -> list[bool]:
+    names = set() if record.void else set(record.cohort) - set(record.dropped)
+    return [name_of(i) in names for i in range(count)]
+
+
+def _client_level(plan: Plan) -> ClientLevel:
+    if not isinstance(plan.private, ClientLevel):
+        raise ConfigurationError("this audit is of plans that protect clients.")
+    return plan.private
+
+
+class _Watch:
+    """Keeps the model and the record of each round."""
+
+    def __init__(self, federation: Federation) -> None:
+        self._federation = federation
+        self.models: list[NDArray[np.float64]] = []
+        self.records: list[RoundRecord] = []
+
+    def begin(self, *, title: str, rounds: int, done: int, clients: int, backend: str) -> None:
+        """Do nothing."""
+
+    def round(self, record: RoundRecord) -> None:
+        """Take the model as it is after a round."""
+        self.records.append(record)
+        self.models.append(np.array(self._federation.weights, np.float64))
+
+    def end(self, status: str) -> None:
+        """Do nothing."""
+
+
+class Watched(Declared):
+    """An engine whose clients fall silent in the last two rounds, and whose plain sums may be listened to.
+
+    Attributes:
+        plan: The plan of the run, once it is started.
+        messages: What each client sent, as floats, by round and name, where that is listened to.
+    """
+
+    def __init__(self, engine: Declared, *, taps: bool, rounds: int) -> None:
+        """Take the engine that does the work.
+
+        Args:
+            engine: The engine.
+            taps: Whether to ask clients one by one, and keep what each sends.
+            rounds: Rounds of the run.
+        """
+        self._engine, self._taps, self._rounds = engine, taps, rounds
+        self.plan: Plan | None = None
+        self.messages: dict[tuple[int, str], NDArray[np.float64]] = {}
+
+    def start(
+        self,
+        plan: Plan,
+        sites: Mapping[str, Site],
+        learner: Learner,
+        seeds: Seeds,
+        *,
+        server: Examples | None,
+        known: Mapping[str, Any],
+    ) -> WatchedEngine:
+        """Return the engine."""
+        self.plan = plan
+        inner = self._engine.start(plan, sites, learner, seeds, server=server, known=known)
+        return WatchedEngine(inner, self)
+
+    def silent(self, number: int, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return who does not answer in a round: a quarter in the last but one, all in the last."""
+        quarter = names[: len(names) // 4]
+        return {self._rounds - 2: quarter, self._rounds - 1: names}.get(number, ())
+
+    def listened(self, ask: Ask, answer: Answer) -> None:
+        """Keep what one client sent."""
+        if self.plan is None or self.plan.encoder is None or answer.total is None or not answer.replies:
+            return
+        integers = answer.total.vector.astype(np.int64)
+        sent = self.plan.encoder.decoded(integers, 1.0, seed=ask.payload.seed)
+        self.messages[ask.payload.round, ask.clients[0]] = sent
+
+    @property
+    def taps(self) -> bool:
+        """Whether clients are asked one by one."""
+        return self._taps
+
+
+class WatchedEngine:
+    """Hands Asks on to an engine, and loses what the silent ones would say."""
+
+    def __init__(self, engine: Engine, watched: Watched) -> None:
+        """Take the engine and what to keep of it."""
+        self._engine, self._watched = engine, watched
+        self.memories: dict[str, Memory] = engine.memories
+
+    def answer(self, ask: Ask) -> Answer:
+        """Let the clients do what is asked."""
+        number = ask.place.round if ask.place is not None else getattr(ask.payload, "round", None)
+        lost = self._watched.silent(-1 if number is None else number, ask.clients)
+        if ask.place is not None:
+            answer = self._engine.answer(ask)
+            replies = {name: reply for name, reply in answer.replies.items() if name not in lost}
+            answer = dataclasses.replace(answer, replies=replies)
+        else:
+            there = dataclasses.replace(ask, clients=tuple(name for name in ask.clients if name not in lost))
+            answer = self._one_by_one(there) if self._watched.taps else self._engine.answer(there)
+        return dataclasses.replace(answer, dropped={**answer.dropped, **dict.fromkeys(lost, SILENT)})
+
+    def _one_by_one(self, ask: Ask) -> Answer:
+        answers = [self._engine.answer(dataclasses.replace(ask, clients=(name,))) for name in ask.clients]
+        if not answers:
+            return self._engine.answer(ask)
+        for name, answer in zip(ask.clients, answers, strict=True):
+            self._watched.listened(dataclasses.replace(ask, clients=(name,)), answer)
+        totals = [answer.total for answer in answers if answer.total is not None]
+        total = Total(
+            vector=np.sum([each.vector for each in totals], axis=0),
+            weight=sum(each.weight for each in totals),
+            count=sum(each.count for each in totals),
+        )
+        replies = {name: reply for answer in answers for name, reply in answer.replies.items()}
+        dropped = {name: why for answer in answers for name, why in answer.dropped.items()}
+        return Answer(replies=replies, total=total, dropped=dropped)
+
+    @property
+    def learned(self) -> Mapping[str, Memory]:
+        """What clients learned in the last round and do not yet remember, by name."""
+        return self._engine.learned
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Let clients forget what they learned in the last round."""
+        self._engine.forget(names)
+
+    def commit(self) -> None:
+        """Make what the clients learned in the last round their memory."""
+        self._engine.commit()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what of the engine decides the result."""
+        return self._engine.describe()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the engine tells of itself."""
+        return self._engine.facts()
+
+    def close(self) -> None:
+        """Stop the engine."""
+        self._engine.close()
