@@ -46,7 +46,7 @@ def audit(privacy: Privacy, settings: Settings | None = None, *, name: str = "")
     direction shows what was done to it; along directions that nobody sends, the noise.
 
     Args:
-        privacy: The plan. Its noise multiplier is kept; population, rounds and cohorts are those of the audit.
+        privacy: The plan. Its noise multiplier is kept; population, rounds and cohorts are the audit's.
         settings: How the audit is made; None takes the defaults.
         name: What to call the plan; empty takes its kind.
 

@@ -1,8 +1,8 @@
 """Canaries: clients whose updates are directions that nobody else sends, and the model that carries them.
 
-Directions are rows of a Hadamard matrix with random signs: of norm 1, exactly orthogonal, and each spread over
-all coordinates. So what comes out of a sum along one of them is one canary's update and noise, and along a
-direction that nobody sends it is noise alone.
+Directions are rows of a Hadamard matrix with random signs: of norm 1, exactly orthogonal, and each spread
+over all coordinates. So what comes out of a sum along one of them is one canary's update and noise, and along
+a direction that nobody sends it is noise alone.
 """
 
 from __future__ import annotations

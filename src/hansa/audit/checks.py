@@ -1,120 +1,18 @@
-"""What is asked of a run of canaries, and how much the answers may stray by chance.
-
-With noise in units of what the plan claims, each direction of each release that nobody sends is a standard
-normal number, and a canary's is one with its part in the release as mean. All bounds leave room for five to six
-standard deviations, so that a pipeline that does what it says fails about once in a million audits.
-"""
+"""What is asked of a run of canaries."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.audit.cohorts import cohorts
 from hansa.audit.finding import Finding
 from hansa.audit.loss import epsilon_lower_bound
 from hansa.audit.pipeline import Seen
-from hansa.privacy import AdaptiveClip, CentralDP, DistributedDP, LocalDP, MatrixDP
-
-Floats = NDArray[np.float64]
-TOLERANCE = 0.05
-"""What rounding to grids and the like may add to or take from a ratio."""
-FAR = 5.5
-"""Standard deviations that chance is given."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """What was seen, in units in which the noise that the plan claims has deviation 1.
-
-    With `MatrixDP` releases are brought back to independent ones by the strategy's own matrix.
-
-    Attributes:
-        seen: What was seen.
-    """
-
-    seen: Seen
-
-    @cached_property
-    def _units(self) -> tuple[Floats, Floats]:
-        """Return releases and parts of clients in them, in units of the noise."""
-        seen, private = self.seen, self.seen.private
-        there = seen.there.astype(np.float64)
-        if isinstance(private, MatrixDP):
-            column = private.correlation.coefficients()
-            rounds = len(column)
-            matrix = np.array([[column[i - j] if i >= j else 0.0 for j in range(rounds)] for i in range(rounds)])
-            matrix /= private.correlation.sensitivity()
-            return matrix @ seen.releases / private.noise, matrix @ there / private.noise
-        return seen.releases / self.claimed[:, None], there / self.claimed[:, None]
-
-    @cached_property
-    def claimed(self) -> Floats:
-        """Deviation of the noise of each release, in clips, as the plan has it; 0 where none is due."""
-        seen, private = self.seen, self.seen.private
-        z = private.noise_of_updates if isinstance(private, CentralDP) else private.noise
-        claimed = np.full(len(seen.releases), z)
-        if isinstance(private, DistributedDP):
-            # All who answer bring a share; those who must, bring all of it.
-            claimed *= np.sqrt(seen.answered / private.sharers)
-        elif isinstance(private, LocalDP) and not seen.single:
-            claimed *= np.sqrt(seen.answered)
-        return np.where(claimed > 0, claimed, 1.0)
-
-    @cached_property
-    def opened(self) -> NDArray[np.bool_]:
-        """Which releases there were: those of void rounds are none, but with `MatrixDP`."""
-        seen, private = self.seen, self.seen.private
-        if seen.single or isinstance(private, MatrixDP):
-            return np.ones(len(seen.releases), np.bool_)
-        void = np.array([bool(record.void) for record in seen.records])
-        return ~void & ((seen.answered > 0) | isinstance(private, CentralDP))
-
-    @cached_property
-    def noise(self) -> Floats:
-        """Directions that nobody sends, shape ``(releases that were opened, unused)``."""
-        return self._units[0][self.opened, self.seen.there.shape[1] :]
-
-    @cached_property
-    def covariance(self) -> Floats:
-        """Of the noise of releases, from directions that nobody sends."""
-        return self.noise @ self.noise.T / self.noise.shape[1]
-
-    @cached_property
-    def _patterns(self) -> Floats:
-        """What each client adds to each release along its direction, if it sends its canary."""
-        return self._units[1][self.opened]
-
-    @cached_property
-    def parts(self) -> Floats:
-        """How strong each client is in all releases together, in deviations of the claimed noise."""
-        return np.sqrt(np.einsum("ri,ri->i", self._patterns, self._patterns))
-
-    @cached_property
-    def played(self) -> NDArray[np.bool_]:
-        """Which clients took part at all."""
-        return self.parts > 0
-
-    @cached_property
-    def raw(self) -> Floats:
-        """Each client's direction in all releases together, in deviations of the claimed noise."""
-        values = self._units[0][self.opened][:, : len(self.parts)]
-        return np.einsum("ri,ri->i", self._patterns, values) / np.where(self.played, self.parts, 1.0)
-
-    @cached_property
-    def found(self) -> Floats:
-        """The same, in deviations of the noise that was found."""
-        spread = np.einsum("ri,rs,si->i", self._patterns, self.covariance, self._patterns, optimize=True)
-        spread = np.sqrt(np.maximum(spread, 1e-18)) / np.where(self.played, self.parts, 1.0)
-        return self.raw / spread
-
-    @cached_property
-    def blind(self) -> Floats:
-        """Each client's direction in the sum of all releases: for who does not know who took part when."""
-        return self._units[0][self.opened][:, : len(self.parts)].sum(axis=0)
+from hansa.audit.scores import ROUNDING, TOLERANCE, Scores, far
+from hansa.privacy import AdaptiveClip, MatrixDP
 
 
 def findings(seen: Seen, *, claimed: float, delta: float) -> tuple[tuple[Finding, ...], float]:
@@ -126,15 +24,19 @@ def findings(seen: Seen, *, claimed: float, delta: float) -> tuple[tuple[Finding
         delta: The delta that it is told for.
     """
     scores = Scores(seen=seen)
+    if not scores.opened.any():
+        why = seen.records[0].void or "no client sent anything"
+        return (Finding(name="releases", words=f"nothing was released: {why}", low=1.0),), 0.0
     proven = _proven(scores, delta)
     asked = [
         _clip(scores),
         _heavy(scores),
-        _noise(scores),
+        *_noise(scores),
         _reuse(scores),
         _clip_of_round(scores),
         _bits(scores),
         _denominator(scores),
+        cohorts(seen),
         _separation(scores),
         Finding(
             name="epsilon",
@@ -158,7 +60,7 @@ def _clip(scores: Scores) -> Finding:
     there &= scores.played[:-1]
     weight = scores.parts[:-1][there]
     moved = float((scores.raw[:-1][there] * weight).sum() / (weight**2).sum())
-    chance = FAR / math.sqrt(float((weight**2).sum()))
+    chance = far() / math.sqrt(float((weight**2).sum()))
     return Finding(
         name="clip",
         words=f"a client moves a sum by {moved:.3g} times the clip, on average over {there.sum()} canaries",
@@ -178,26 +80,33 @@ def _heavy(scores: Scores) -> Finding:
         name="largest client",
         words=f"the client with 90 % of the data loses {loss / part:.3g} times what is claimed",
         measured=loss / part,
-        high=1 + TOLERANCE + FAR / part,
+        high=1 + TOLERANCE + far() / part,
     )
 
 
-def _noise(scores: Scores) -> Finding:
-    """The deviation of the noise of each release over what the plan claims."""
-    count = scores.noise.shape[1]
-    ratios = np.sqrt(np.diag(scores.covariance))
-    chance = (FAR + math.sqrt(2 * math.log(len(ratios)))) / math.sqrt(2 * count)
-    low, high = float(ratios.min()), float(ratios.max())
-    worst = low if 1 - low > high - 1 else high
+def _noise(scores: Scores) -> list[Finding]:
+    """The deviation of the noise over what the plan claims: of all releases together, and of each."""
+    count, ratios = scores.noise.shape[1], np.sqrt(np.diag(scores.covariance))
     whole = float(np.sqrt(np.mean(ratios**2)))
-    return Finding(
-        name="noise",
-        words=f"noise has {whole:.3g} times the deviation that is claimed, and {worst:.3g} in the worst of "
-        f"{len(ratios)} releases",
-        measured=worst,
-        low=1 - 0.01 - chance,
-        high=1 + TOLERANCE + chance,
-    )
+    worst = float(ratios[np.argmax(np.abs(ratios - 1))])
+    chance = far() / math.sqrt(2 * count * len(ratios))
+    chance_each = far(len(ratios)) / math.sqrt(2 * count)
+    return [
+        Finding(
+            name="noise",
+            words=f"noise has {whole:.3g} times the deviation that is claimed",
+            measured=whole,
+            low=1 - ROUNDING - chance,
+            high=1 + TOLERANCE + chance,
+        ),
+        Finding(
+            name="noise of each release",
+            words=f"in the worst of {len(ratios)} releases it has {worst:.3g} times that deviation",
+            measured=worst,
+            low=1 - ROUNDING - chance_each,
+            high=1 + TOLERANCE + chance_each,
+        ),
+    ]
 
 
 def _reuse(scores: Scores) -> Finding:
@@ -209,11 +118,11 @@ def _reuse(scores: Scores) -> Finding:
     products = np.outer(spread, spread)
     alike = np.divide(covariance, products, out=np.zeros_like(covariance), where=products > 1e-9)
     alike = np.abs(alike[np.triu_indices(len(spread), 1)])
-    chance = (FAR + math.sqrt(2 * math.log(len(alike)))) / math.sqrt(count)
+    chance = far(len(alike)) / math.sqrt(count)
     least = math.sqrt(max(0.0, 1 - float(alike.max())))
     return Finding(
         name="noise reused",
-        words=f"the difference of two releases has {least:.3g} of the deviation of independent noise, at least",
+        words=f"two releases differ by {least:.3g} of what independent noise makes, at least",
         measured=least,
         low=math.sqrt(1 - min(chance, 0.75)),
     )
@@ -228,7 +137,7 @@ def _clip_of_round(scores: Scores) -> Finding | None:
     noise = np.log(np.maximum(np.sqrt(np.diag(scores.covariance)), 1e-12))[:-1]
     square = float((grown**2).sum())
     follows = float((noise * grown).sum() / square) if square else 0.0
-    chance = FAR / math.sqrt(2 * scores.noise.shape[1] * square) if square else math.inf
+    chance = far() / math.sqrt(2 * scores.noise.shape[1] * square) if square else math.inf
     name = "clip of the round"
     if chance > 0.5:
         return Finding(name=name, words="", skipped="the clip hardly moved")
@@ -266,7 +175,7 @@ def _bits(scores: Scores) -> Finding | None:
 
 
 def _denominator(scores: Scores) -> Finding:
-    """What is released where clients fall silent, over what it is where all answer: 1 with a fixed denominator."""
+    """What is released where clients fall silent, over what it is else: 1 with a fixed denominator."""
     seen, name = scores.seen, "denominator"
     told = "with clients silent, what is released is {:.3g} times as large"
     if seen.single:
@@ -282,7 +191,7 @@ def _denominator(scores: Scores) -> Finding:
         return Finding(name=name, words="", skipped="rounds with silent clients are void")
     ratio = quiet / max(float(np.sqrt(np.mean(usual**2))), 1e-12)
     worst = float(ratio[np.argmax(np.abs(ratio - 1))])
-    chance = 1.5 * FAR / math.sqrt(2 * scores.noise.shape[1])
+    chance = 1.5 * far(len(ratio)) / math.sqrt(2 * scores.noise.shape[1])
     low, high = 1 - TOLERANCE - chance, 1 + TOLERANCE + chance
     return Finding(name=name, words=told.format(worst), measured=worst, low=low, high=high)
 
@@ -301,7 +210,7 @@ def _separation(scores: Scores) -> Finding:
     measured = float(scores.found[:-1][there].mean() - scores.found[:-1][absent].mean())
     apart = 2.0 if scores.seen.private.compared == "replace" else 1.0
     claim = apart * float(scores.parts[:-1][there | absent].mean())
-    chance = FAR * math.sqrt(1 / there.sum() + 1 / absent.sum())
+    chance = far() * math.sqrt(1 / there.sum() + 1 / absent.sum())
     return Finding(
         name="separation",
         words=f"worlds with and without a canary are {measured:.3g} deviations apart; {claim:.3g} is claimed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,8 +34,8 @@ class Finding:
         """Whether the number is as it must be. NaN is not."""
         if self.skipped:
             return True
-        above = self.low is None or self.measured >= self.low
-        return above and (self.measured == self.measured) and (self.high is None or self.measured <= self.high)
+        low = -math.inf if self.low is None else self.low
+        return low <= self.measured <= (math.inf if self.high is None else self.high)
 
     @property
     def allowed(self) -> str:
