@@ -51,9 +51,7 @@ class Directions:
 
     def __getitem__(self, number: int) -> Floats:
         """Return a direction, float64, shape ``(dimension,)``, of norm 1."""
-        one = np.zeros((1, self.dimension))
-        one[0, self._order[number]] = 1.0
-        return _hadamard(one)[0] * self._signs
+        return self.vectors(np.arange(self.dimension)[None] == number)[0]
 
     def coordinates(self, vectors: Array) -> Floats:
         """Return how much of each direction is in vectors.
@@ -65,6 +63,12 @@ class Directions:
             Shape ``(n, dimension)``; the first ``count`` columns are of the directions that are sent.
         """
         return _hadamard(np.asarray(vectors, np.float64) * self._signs)[:, self._order]
+
+    def vectors(self, coordinates: Array) -> Floats:
+        """Return the vectors of coordinates: `coordinates` backwards."""
+        ordered = np.empty(coordinates.shape)
+        ordered[:, self._order] = coordinates
+        return _hadamard(ordered) * self._signs
 
 
 def _hadamard(vectors: Floats) -> Floats:

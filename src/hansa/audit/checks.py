@@ -112,6 +112,9 @@ def _noise(scores: Scores) -> list[Finding]:
 def _reuse(scores: Scores) -> Finding:
     """The deviation of the difference of two releases, over that for independent noise, √2 z C."""
     covariance, count = scores.covariance, scores.noise.shape[1]
+    if scores.seen.drawn is not None:  # a rotation of its own in each round hides that noise is the same
+        drawn = scores.seen.drawn[scores.opened]
+        covariance = drawn @ drawn.T / count
     spread = np.sqrt(np.diag(covariance))
     if len(spread) < 2:
         return Finding(name="noise reused", words="", skipped="there is one release only")
@@ -158,6 +161,9 @@ def _bits(scores: Scores) -> Finding | None:
 
     adapts, expected = private.clip, private.expected
     share = adapts.target_unclipped - np.diff(np.log(seen.clips)) / adapts.lr
+    if share.min() < -1e-6 or share.max() > 1 + 1e-6:
+        told = "the clip moved farther than any share of clipped updates lets it"
+        return Finding(name="noise of bits", words=told, measured=math.inf, high=1.0)
     short = (seen.there & (seen.sent == 0)).sum(axis=1) - (seen.there & (seen.sent != 0)).sum(axis=1)
     free = (share > 1e-6) & (share < 1 - 1e-6)
     strays = ((share - 0.5) * expected - short[:-1] / 2)[free] / adapts.noise_of_bits(private.noise, expected)

@@ -20,6 +20,7 @@ from hansa.audit.canaries import LOUD, Canaries, Directions, clients, name_of
 from hansa.audit.watched import Watched
 from hansa.cohort import AllClients, AtMost, Cohort, FixedSize, Poisson, roomy_cap
 from hansa.encode import Quantise
+from hansa.encode.rotate import Rotation, rotate
 from hansa.engine import Declared, Local
 from hansa.errors import ConfigurationError
 from hansa.plan import Plan
@@ -83,6 +84,8 @@ class Seen:
         clips: The norm that clients were given, by round.
         records: What each round did.
         moved: Differences of the model, times the denominator, by round; shape ``(rounds, d)``.
+        drawn: Where updates are rotated: the releases without what canaries sent, rotated again, so that
+            noise is as it was drawn, shape ``(n, d)``.
         ratios: By round, what moved the model over the sum of what clients sent, where that was listened to.
     """
 
@@ -95,6 +98,7 @@ class Seen:
     records: tuple[RoundRecord, ...]
     moved: NDArray[np.float64]
     ratios: tuple[float, ...] = ()
+    drawn: NDArray[np.float64] | None = None
 
     @property
     def single(self) -> bool:
@@ -195,9 +199,13 @@ def _seen(watch: _Watch, engine: Watched, directions: Directions, sent: NDArray[
     else:
         releases = moved / np.array(clips)[:, None]
         there = np.array([_there(record, count) for record in records])
+    along = directions.coordinates(releases)
+    numbers = [number for number, _ in engine.messages] if engine.taps else range(len(records))
+    drawn = _rotated(plan, directions, along, [engine.seeds.get(number) for number in numbers])
     return Seen(
         plan=plan,
-        releases=directions.coordinates(releases),
+        releases=along,
+        drawn=drawn,
         there=there,
         sent=sent,
         answered=there.sum(axis=1),
@@ -206,6 +214,19 @@ def _seen(watch: _Watch, engine: Watched, directions: Directions, sent: NDArray[
         moved=moved,
         ratios=ratios,
     )
+
+
+def _rotated(
+    plan: Plan, directions: Directions, along: NDArray[np.float64], seeds: list[bytes | None]
+) -> NDArray[np.float64] | None:
+    if plan.encoder is None or not plan.encoder.rotates:
+        return None
+    along = along.copy()
+    along[:, : directions.count] = 0.0
+    vectors = directions.vectors(along).astype(np.float32)
+    turns = [None if seed is None else Rotation(size=directions.dimension, seed=seed) for seed in seeds]
+    pairs = zip(vectors, turns, strict=True)
+    return np.array([vector if turn is None else rotate(vector, turn) for vector, turn in pairs], np.float64)
 
 
 def _ratio(engine: Watched, number: int, moved: NDArray[np.float64]) -> float:
@@ -222,10 +243,8 @@ def _there(record: RoundRecord, count: int) -> list[bool]:
 
 
 def _longest(private: ClientLevel) -> float:
-    norm = (
-        private.clip.initial if isinstance(private.clip, AdaptiveClip) else getattr(private.clip, "norm", 1)
-    )
-    return max(1.0, norm)
+    clip = private.clip
+    return max(1.0, clip.initial if isinstance(clip, AdaptiveClip) else getattr(clip, "norm", 1.0))
 
 
 def _client_level(plan: Plan) -> ClientLevel:

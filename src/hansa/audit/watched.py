@@ -25,6 +25,7 @@ class Watched(Declared):
 
     Attributes:
         plan: The plan of the run, once it is started.
+        seeds: Of the rotation of each round.
         messages: What each client sent, as floats, by round and name, where that is listened to.
     """
 
@@ -38,6 +39,7 @@ class Watched(Declared):
         """
         self._engine, self._taps, self._rounds = engine, taps, rounds
         self.plan: Plan | None = None
+        self.seeds: dict[int, bytes] = {}
         self.messages: dict[tuple[int, str], NDArray[np.float64]] = {}
 
     def start(
@@ -84,6 +86,8 @@ class WatchedEngine:
 
     def answer(self, ask: Ask) -> Answer:
         """Let the clients do what is asked."""
+        if ask.phase == "train":
+            self._watched.seeds[ask.payload.round] = ask.payload.seed
         number = ask.place.round if ask.place is not None else getattr(ask.payload, "round", None)
         lost = self._watched.silent(-1 if number is None else number, ask.clients)
         if ask.place is not None:
