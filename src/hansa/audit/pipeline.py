@@ -67,7 +67,7 @@ class Settings:
     @property
     def dimension(self) -> int:
         """Numbers in an update: a power of two, with many directions that nobody sends."""
-        return max(2048, 1 << (8 * self.canaries - 1).bit_length())
+        return max(1024, 1 << (16 * self.canaries - 1).bit_length())
 
 
 @dataclass(frozen=True, kw_only=True)
