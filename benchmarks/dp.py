@@ -3,10 +3,10 @@
     python benchmarks/dp.py                        # about an hour on two cores; fetches MNIST once
     python benchmarks/dp.py --only digits heart    # a few minutes
 
-digits    Logistic regression on scikit-learn's digits, 1,437 records of one silo, q = 0.1, 200 steps, z = 0, 1
-          and 2. (Anchors: .946, .939, .925.)
-mnist15   DP-SGD on MNIST with the CNN of TensorFlow Privacy's tutorial, batch 256, z = 1.3, learning rate .25,
-          clip 1.5, 15 epochs (published: 95.0 %); mnist60: z = 1.1, .15, clip 1, 60 epochs (96.6 %).
+digits    Logistic regression on scikit-learn's digits, 1,437 records of one silo, q = 0.1, 200 steps, and
+          z = 0, 1, 2. (Anchors: .946, .939, .925.)
+mnist15   DP-SGD on MNIST with the CNN of TensorFlow Privacy's tutorial, batch 256, z = 1.3, learning rate
+          .25, clip 1.5, 15 epochs (published: 95.0 %); mnist60: z = 1.1, .15, clip 1, 60 epochs (96.6 %).
 clients   MNIST divided among 3,400 clients (Dirichlet, alpha 1), CentralDP: 100 of them a round on average,
           z = 1, a clip that adapts, against the same without privacy.
 heart     The recipe heart-disease at record level, epsilon 1, 3, 10 at delta 1e-3, and without: AUC, mean of

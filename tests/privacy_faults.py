@@ -87,7 +87,9 @@ def unbounded_weights(monkeypatch):
         reply = real(*args, **kwargs)
         if reply.delta is None:
             return reply
-        return dataclasses.replace(reply, delta=dataclasses.replace(reply.delta, weight=float(reply.examples)))
+        return dataclasses.replace(
+            reply, delta=dataclasses.replace(reply.delta, weight=float(reply.examples))
+        )
 
     monkeypatch.setattr("hansa.client.protected", protected)
 
@@ -153,7 +155,9 @@ def bits_without_noise(monkeypatch):
 def clip_moves_the_wrong_way(monkeypatch):
     real = AdaptiveClip.moved
     monkeypatch.setattr(
-        AdaptiveClip, "moved", lambda self, norm, halves, expected: norm**2 / real(self, norm, halves, expected)
+        AdaptiveClip,
+        "moved",
+        lambda self, norm, halves, expected: norm**2 / real(self, norm, halves, expected),
     )
 
 

@@ -4,12 +4,11 @@ import dataclasses
 import functools
 import json
 
-import privacy_faults as faults
 import pytest
 
+import privacy_faults as faults
 from hansa.audit import BUILT_IN, Settings, audit
-from hansa.errors import ConfigurationError
-from hansa.privacy import CentralDP, accountant
+from hansa.privacy import accountant
 
 SPENT = functools.cache(accountant.spent)
 
@@ -47,7 +46,6 @@ def test_green_on_every_plan(name):
         (CENTRAL, faults.twice_the_clip, "clip"),
         (LOCAL, faults.no_clip_of_integers, "clip"),
         (DISTRIBUTED, faults.no_clip_of_integers, "clip"),
-        (BLT, faults.no_clip, "clip"),
         (CENTRAL, faults.noise_over_members, "noise"),
         (CENTRAL, faults.half_the_noise, "noise"),
         (CENTRAL, faults.a_tenth_too_little, "noise"),

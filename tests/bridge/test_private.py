@@ -398,8 +398,9 @@ def _add_control(gradient: Any, weight: Any, start: Any, control: Any) -> Any:
 
 @pytest.mark.parametrize("inner", [lambda: layers.Dropout(0.5), lambda: layers.LSTM(3, dropout=0.2)])
 def test_random_layers_run(inner: Any) -> None:
-    shape = (7, 4)
-    learner, examples = learner_of(chain(shape, inner, layers.Flatten), SERIES)
+    build = chain((7, 4), inner, layers.Flatten)
+    learner, examples = KerasLearner(build), examples_of(build, SERIES)
+    learner.build(examples, seed=1)
     task = private(learner, [range(5), range(N)], expected=8.0)
     weights = learner.train(examples, task).weights
     assert np.isfinite(weights).all()

@@ -112,7 +112,7 @@ class PrivateLoops:
         """Find out how gradients of examples are taken: by taps only if each tapped layer is called once."""
         check_private(self._model)
         self._seeds = {id(v) for v in bridge.seed_variables(self._model)}
-        taps = taps_of(self._model)
+        taps: Any = taps_of(self._model)
         if taps is not None:
             calls: list[int] = []
 

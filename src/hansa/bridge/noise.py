@@ -14,11 +14,13 @@ import hmac
 import math
 from typing import Any, final
 
+import keras
 import numpy as np
-from keras import ops
 
 from hansa.errors import ConfigurationError, MissingExtraError
 from hansa.types import Array
+
+ops: Any = keras.ops
 
 _PURPOSE = b"hansa: noise of private steps, 1"
 # Giles (2010), "Approximating the erfinv function", table 5, highest power first. The second is

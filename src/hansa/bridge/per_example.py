@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, final
 
 import keras
-from keras import ops
+
+ops: Any = keras.ops
 
 _ROUNDING = 1e-6  # of a sum over pairs of places, against the sum of its parts' sizes
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from hansa.bridge.per_example import Lookup, Part, Whole, narrowed, product
+
+ops: Any = keras.ops
 
 Parts = Mapping[int, Part]
 _Gradients = Callable[[Any, Any], Parts]

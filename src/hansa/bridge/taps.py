@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import Any, final
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from hansa.bridge.padding import flat_losses, is_mean, keeps_rows_apart
 from hansa.bridge.per_example import Part
 from hansa.bridge.tapped_layers import Tap, tap_of
+
+ops: Any = keras.ops
 
 Record = list[list[tuple[Any, Any]]]
 """By tap, and by call of its layer: what the layer was given, and its output before the activation."""
@@ -96,7 +98,8 @@ def _leaves(model: Any) -> Iterator[Any]:
 def _hook(tap: Tap, calls: list[tuple[Any, Any]], change: Callable[[Any], Any]) -> None:
     """Set functions in place of the layer's own ``call`` and ``activation``."""
     layer, thread, held = tap.layer, threading.get_ident(), []
-    own, activation = layer.call, getattr(layer, "activation", None)
+    own: Any = layer.call
+    activation: Any = getattr(layer, "activation", None)
 
     def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if threading.get_ident() != thread:

@@ -131,7 +131,8 @@ class PrivateLoop:
         model, variables = self._model, [v.value for v in self._trainable]
 
         def one(row: Any) -> Any:
-            x, y, *weights = keras.tree.map_structure(lambda a: a[None], row)
+            alone: Any = keras.tree.map_structure(lambda a: a[None], row)
+            x, y, *weights = alone
             with tf.GradientTape() as tape:
                 y_pred = model(x, training=True)
                 weight = weights[0] if weights else None
@@ -162,8 +163,8 @@ class PrivateLoop:
         if self._model._get_regularization_losses():
             values = [v.value for v in self._trainable]
             with tf.GradientTape() as tape:
-                loss = sum(tf.reduce_sum(more) for more in self._model._get_regularization_losses())
-            added = tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+                loss: Any = sum(tf.reduce_sum(more) for more in self._model._get_regularization_losses())
+            added: Any = tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             grads = [grad + tf.cast(more, "float32") for grad, more in zip(grads, added, strict=True)]
         grads = [tf.cast(grad, v.dtype) for grad, v in zip(grads, self._trainable, strict=True)]
         if correct is not None:

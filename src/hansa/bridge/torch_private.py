@@ -137,7 +137,7 @@ class PrivateLoop:
             each.append(([torch.zeros_like(v) if g is None else g for g, v in pairs], loss, y_pred))
         grads, losses, outputs = zip(*each, strict=True)
         y_pred = keras.tree.map_structure(lambda *parts: torch.cat(parts), *outputs)
-        stacked = [Whole(torch.stack(g).float()) for g in zip(*grads, strict=True)]
+        stacked: list[Part] = [Whole(torch.stack(g).float()) for g in zip(*grads, strict=True)]
         return stacked, torch.stack(losses).sum().detach(), _detached(y_pred)
 
     def _at_once(self, row: Any) -> tuple[list[Part], Any, Any]:
@@ -154,7 +154,8 @@ class PrivateLoop:
 
     def _one(self, row: Any) -> Any:
         """Return one example's loss without penalties on weights, and beside it the whole and the outputs."""
-        x, y, *weights = keras.tree.map_structure(lambda a: a[None], row)
+        alone: Any = keras.tree.map_structure(lambda a: a[None], row)
+        x, y, *weights = alone
         y_pred = self._model(x, training=True)
         weight = weights[0] if weights else None
         loss = bridge.compute_loss(self._model, x, y, y_pred, weight, training=True)
@@ -166,7 +167,8 @@ class PrivateLoop:
         values = [v.value for v in self._trainable]
         penalties = self._model._get_regularization_losses()
         if penalties:
-            added = torch.autograd.grad(sum(more.sum() for more in penalties), values, allow_unused=True)
+            penalty: Any = sum(more.sum() for more in penalties)
+            added = torch.autograd.grad(penalty, values, allow_unused=True)
             grads = [g if more is None else g + more for g, more in zip(grads, added, strict=True)]
         with torch.no_grad():
             grads = [grad.to(value.dtype) for grad, value in zip(grads, values, strict=True)]
