@@ -273,6 +273,27 @@ def recipes(json: _Json = False) -> None:
 
 
 @app.command(
+    epilog="Example: [cyan]hansa audit hospitals.toml[/cyan]. Exit code 1 if something contradicts a plan."
+)
+def audit(
+    target: Annotated[
+        str, typer.Argument(help="TOML file with a section [privacy]; none audits all plans.")
+    ] = "",
+    canaries: Annotated[int, typer.Option(help="Clients that send a canary or not: more see more.")] = 60,
+    rounds: Annotated[int, typer.Option(help="Rounds of each audit.")] = 6,
+    seed: Annotated[int | None, typer.Option(help="Make the audit repeatable, its noise too.")] = None,
+    json: _Json = False,
+) -> None:
+    """Ask whether the code does what a plan of privacy says: canaries through the real rounds."""
+    from hansa.cli.audit import audits, tell_audits
+
+    done = audits(target, canaries=canaries, rounds=rounds, seed=seed)
+    tell_audits(done, json=json)
+    if not all(each.passed for each in done):
+        raise typer.Exit(1)
+
+
+@app.command(
     epilog="Example: [cyan]KERAS_BACKEND=torch hansa doctor[/cyan]. Exit code 1 if something is broken."
 )
 def doctor(json: _Json = False) -> None:
