@@ -238,6 +238,14 @@ def test_what_one_row_can_move_by_any_amount_names_the_way_out():
         statistics.histogram(clients([]), np.arange(1 << 17), privacy=Noise(epsilon=1.0))
 
 
+@ALL
+def test_a_delta_that_would_let_a_row_be_published_is_refused(what):
+    ledger = Ledger()
+    with pytest.raises(ConfigurationError, match=r"delta=0.4 is larger than 1/3, one over the rows"):
+        ASK[what](clients([(0, 3), (1, 4)]), privacy=Noise(epsilon=1.0, delta=0.4), ledger=ledger)
+    assert len(ledger) == 0
+
+
 def test_noise_beyond_what_a_sampler_draws_is_refused():
     with pytest.raises(ConfigurationError, match="scale of noise"):
         statistics.total(clients([]), bounds=(0, 1), privacy=Noise(epsilon=1e-12))

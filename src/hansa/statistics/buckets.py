@@ -142,7 +142,7 @@ def histogram(
     else:
         chosen = (_checked(edges),) * len(tables.columns)
     if noise is not None:
-        pay(noise, ledger)
+        pay(noise, ledger, tables.by_client)
     vectors = {name: encode_histogram(table, chosen) for name, table in tables.by_client.items()}
     counts = decode_counts(add(vectors, through, "statistics: histogram").reshape(-1, 2))
     if noise is None:

@@ -94,7 +94,7 @@ def class_counts(
         raise DataError(f"no client has rows in its split {' or '.join(map(repr, wanted))}.")
     public = _union(labels) if known is None else known
     if noise is not None:
-        pay(noise, ledger)
+        pay(noise, ledger, labels)
     vectors = {name: encode_classes(own, public) for name, own in labels.items()}
     counts = decode_counts(add(vectors, through, "statistics: class counts").reshape(-1, 2))
     if noise is None:

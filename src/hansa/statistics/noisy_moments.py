@@ -55,7 +55,7 @@ def noisy_count(asked: Asked) -> Counts:
     """Return noisy numbers of values; of rows too, where the relation does not tell it."""
     through = as_secure_sum(asked.secure_sum)
     tables = read_tables(asked.clients, asked.columns, asked.splits)
-    pay(asked.noise, asked.ledger)
+    pay(asked.noise, asked.ledger, tables.by_client)
     columns, d = tables.columns, len(tables.columns)
     counts = sum_moments(columns, tables.by_client, through, "statistics: count", squares=False).counts
     cells = counts.present.tolist()
@@ -148,7 +148,7 @@ def _moments(
     through = as_secure_sum(asked.secure_sum)
     tables = read_tables(asked.clients, asked.columns, asked.splits)
     known = bounds_of(bounds, tables.columns)
-    pay(asked.noise, asked.ledger)
+    pay(asked.noise, asked.ledger, tables.by_client)
     within = clamped(tables, known).by_client
     return (
         through,
