@@ -164,12 +164,12 @@ def test_a_client_sums_its_rows_exactly(x):
 
 
 def test_many_rows_are_summed_in_blocks(monkeypatch):
-    monkeypatch.setattr("hansa.statistics.moments._CELLS", 16)
+    monkeypatch.setattr("hansa.statistics.exact._CELLS", 16)
     assert exact_sums(POOLED, squares=True) == exact_sums(np.roll(POOLED, 5, axis=0), squares=True)
     wide = POOLED[:20].T.copy()
     monkeypatch.undo()
     whole = exact_sums(wide, squares=True)
-    monkeypatch.setattr("hansa.statistics.moments._CELLS", 8)
+    monkeypatch.setattr("hansa.statistics.exact._CELLS", 8)
     assert exact_sums(wide, squares=True) == whole
 
 
