@@ -3,7 +3,7 @@ import pytest
 
 from hansa.cli.clients import parties
 from hansa.cli.declaration import declare
-from hansa.data import MinMax, Split, Standardize
+from hansa.data import Bucketize, MinMax, Split, Standardize, Vocabulary
 from hansa.errors import ConfigurationError, UnknownNameError
 
 
@@ -149,3 +149,47 @@ def test_paths_are_relative_to_the_files_folder(files, monkeypatch, tmp_path_fac
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     found = people(files, clients=[{"name": "a", "csv": "a.csv", "target": "y", "drop": ["r"]}])
     assert np.array_equal(found.clients[0].source.load().y, np.arange(10) % 2)
+
+
+def test_bins_are_declared_as_their_class_is(files):
+    steps = [{"kind": "bucketize", "bins": 5, "scope": "federated", "columns": ["q", 0], "one_hot": True}]
+    data = {"target": "y", "drop": ["r"], "preprocess": steps}
+    found = people(files, data=data, clients=[{"name": n, "csv": f"{n}.csv"} for n in "ab"])
+    assert found.clients[0].preprocess == (
+        Bucketize(bins=5, scope="federated", columns=["q", 0], one_hot=True),
+    )
+    for wrong, message in [
+        ({"bins": 2.5}, "bins is 2.5; bins must be a whole number"),
+        ({"bins": 1}, "from 2 to 1,000, got 1"),
+        ({}, "lacks the key 'bins'"),
+        ({"bins": 2, "columns": "q"}, "columns must be a list, each a text in quotes or a whole number"),
+    ]:
+        with pytest.raises(ConfigurationError, match=message):
+            people(
+                files,
+                data={**data, "preprocess": [{"kind": "bucketize", **wrong}]},
+                clients=[{"name": "a", "csv": "a.csv"}],
+            )
+
+
+def test_a_vocabulary_is_declared_as_its_class_is(files):
+    clients = [{"name": n, "csv": f"{n}.csv"} for n in "ab"]
+    found = people(
+        files, data={"target": "y", "categorical": {"r": {"minimum": 3, "most": 4}}}, clients=clients
+    )
+    assert found.clients[1].source.categorical == {"r": Vocabulary(minimum=3, most=4)}
+    given = {"r": {"categories": ["no"]}}
+    found = people(files, data={"target": "y", "categorical": given}, clients=clients)
+    assert found.clients[0].source.load().columns == ("p", "q", "r=no", "r=[UNK]")
+    for wrong, error, message in [
+        ({"minimun": 3}, UnknownNameError, r"'a' categorical, column 'r': 'minimun'. Did you mean 'minimum'"),
+        ({"minimum": "3"}, ConfigurationError, "minimum must be a whole number"),
+        ({"minimum": 0}, ConfigurationError, r"'a' categorical, column 'r': .*1 or more, got 0"),
+        (3, ConfigurationError, r"categorical.*must be a table, each value a list"),
+    ]:
+        with pytest.raises(error, match=message):
+            people(files, data={"target": "y", "categorical": {"r": wrong}}, clients=clients)
+    with pytest.raises(ConfigurationError, match="'r' are found over all clients"):
+        partition = {"kind": "iid", "clients": 5}
+        one = {"csv": "a.csv", "target": "y", "categorical": {"r": {"minimum": 3}}, "partition": partition}
+        people(files, data=one)

@@ -3,6 +3,7 @@ import pytest
 
 from hansa.cli.declaration import ModelKeys
 from hansa.cli.models import built_in, check_model, shape_of
+from hansa.data import CSV, Bucketize, Client, Vocabulary
 from hansa.data.client import as_clients
 from hansa.errors import ConfigurationError, UnknownNameError
 
@@ -112,3 +113,14 @@ def test_what_cannot_be(keys, error, message):
 def test_a_cnn_needs_images():
     with pytest.raises(ConfigurationError, match=r"needs images of at least 4 by 4 .* shape \(3,\)"):
         built_in(ModelKeys(name="cnn"), clients(BINARY))()
+
+
+def test_the_model_takes_rows_as_preprocessing_makes_them(tmp_path):
+    people = []
+    for name in "abc":
+        path = tmp_path / f"{name}.csv"
+        path.write_text("town,v,y\n" + "".join(f"{'pq'[i % 2]},{i},{i % 2}\n" for i in range(6)))
+        source = CSV(path, "y", categorical={"town": Vocabulary(minimum=9)})
+        steps = [Bucketize(bins=3, columns=["v"], scope="federated", one_hot=True)]
+        people.append(Client(name=name, source=source, preprocess=steps))
+    assert built_in(ModelKeys(name="logistic"), people)().input_shape == (None, 6)

@@ -80,7 +80,7 @@ def test_several_inputs_cannot_be_preprocessed():
 
 def test_federated_bounds_are_not_sums():
     c = client([[0.0], [4.0]], preprocess=(Standardize(ddof=0), MinMax(scope="federated")))
-    with pytest.raises(ConfigurationError, match=r"client 'a': the bounds of MinMax.*are not sums"):
+    with pytest.raises(ConfigurationError, match=r"client 'a': what MinMax.*are not sums"):
         local_summary(c, 1)
     assert rows_before(c, 1).x.ravel().tolist() == [-1.0, 1.0]
     assert prepare(c, {1: {"minimum": np.array([-1.0]), "maximum": np.array([3.0])}}).train.x.max() == 0.5

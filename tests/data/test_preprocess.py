@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hansa.data import Impute, MinMax, Standardize
-from hansa.data.preprocess import Transform, add_summaries
+from hansa.data.preprocess import add_summaries
+from hansa.data.transform import Transform
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
 from hansa.types import Examples
 

@@ -297,7 +297,7 @@ def test_each_silo_keeps_the_budget():
 
 
 def test_many_silos_share_noise_and_keep_the_budget(monkeypatch):
-    monkeypatch.setattr(record, "MOST_CALIBRATED", 2)
+    monkeypatch.setattr("hansa.privacy.record.MOST_CALIBRATED", 2)
     rows = {f"s{i}": 40 + 7 * i for i in range(30)}
     plan = RecordDP(rounds=3, budget=Budget(epsilon=3.0, delta=1e-4)).bound(silos(**rows))
     assert len(set(plan.noises.values())) == 2

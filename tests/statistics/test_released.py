@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hansa import statistics
-from hansa.data import Arrays
+from hansa.data import CSV, Arrays, Vocabulary
 from hansa.errors import BudgetError, ConfigurationError, DataError, MissingExtraError
 from hansa.privacy import Account, Budget, Ledger, Noise
 from hansa.privacy.accountant import spent
@@ -244,6 +244,15 @@ def test_a_delta_that_would_let_a_row_be_published_is_refused(what):
     with pytest.raises(ConfigurationError, match=r"delta=0.4 is larger than 1/3, one over the rows"):
         ASK[what](clients([(0, 3), (1, 4)]), privacy=Noise(epsilon=1.0, delta=0.4), ledger=ledger)
     assert len(ledger) == 0
+
+
+@ALL
+def test_categories_that_exact_counts_would_find_are_refused(what, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b,job,y\n" + "1,2,nurse,0\n2,3,cook,1\n" * 3)
+    source = CSV(path, target="y", categorical={"job": Vocabulary(minimum=1)})
+    with pytest.raises(ConfigurationError, match="'job' would be found by exact counts"):
+        ASK[what]({"one": source, "two": source}, privacy=Noise(epsilon=1.0))
 
 
 def test_noise_beyond_what_a_sampler_draws_is_refused():

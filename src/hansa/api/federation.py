@@ -396,8 +396,10 @@ class Federation:
     def preprocessing(self) -> Sequence[Mapping[str, Any]]:
         """What was done to the features before the model sees them, for use of the model on new rows.
 
-        Transforms in order; a federated one has its numbers, one for each feature: ``(x - center) / scale``
-        for scaling, ``missing_becomes`` for imputation. A local one has none: every client has its own.
+        Vocabularies of text columns with their ``categories``, the most frequent first. Then transforms in
+        order; a federated one has its numbers, one for each feature: ``(x - center) / scale``
+        for scaling, ``missing_becomes`` for imputation, ``edges`` of bins. A local one has none: every
+        client has its own.
         """
         return self.prepare().preprocessing
 

@@ -10,11 +10,14 @@ from hansa.client import Site
 from hansa.data.cards import card, cards, check_cards
 from hansa.data.client import Client
 from hansa.data.prepare import load_all, prepare
-from hansa.data.preprocess import Summary
+from hansa.data.table import Table
+from hansa.data.transform import Summary
+from hansa.data.vocabulary import Vocabulary
 from hansa.errors import DataError
 from hansa.secure_sum import SecureSum
 from hansa.statistics.sums import PLAIN
 from hansa.statistics.transforms import fit_federated
+from hansa.statistics.vocabulary import TextCounts, with_vocabularies
 from hansa.train.learner import Learner
 from hansa.types import ClientData, DataCard, Examples
 
@@ -26,7 +29,8 @@ class Localised:
     Attributes:
         sites: Each client with its rows.
         cards: What each client tells about them.
-        preprocessing: The transforms in order. A federated one has its numbers, the same for all clients; a
+        preprocessing: Vocabularies of text columns, with their categories, then the transforms in order. A
+            federated one has its numbers, the same for all clients; a
             local one has none, since every client has its own.
     """
 
@@ -46,6 +50,7 @@ def localise(clients: tuple[Client, ...], secure_sum: SecureSum = PLAIN) -> Loca
         ConfigurationError: If such sums do not fit or would not protect (one or two clients).
         DataError: If a client's rows are missing, malformed, or unlike those of the others.
     """
+    clients, found = with_vocabularies(clients, secure_sum)
     loaded = load_all(clients)
     told = cards(loaded)
     check_cards(told)
@@ -59,7 +64,9 @@ def localise(clients: tuple[Client, ...], secure_sum: SecureSum = PLAIN) -> Loca
         sites[client.name] = Site(name=client.name, data=data)
     check_cards(told)
     _check_classes(told)
-    return Localised(sites=sites, cards=told, preprocessing=_told(clients[0], known))
+    return Localised(
+        sites=sites, cards=told, preprocessing=(*_vocabularies(clients[0], found), *_told(clients[0], known))
+    )
 
 
 def _check_classes(cards: Mapping[str, DataCard]) -> None:
@@ -71,6 +78,15 @@ def _check_classes(cards: Mapping[str, DataCard]) -> None:
             f"every training row of every client has the label {found.pop()!r}: there is nothing to learn. "
             "Look at the label column, and at positive= where a label is told from a text or a comparison."
         )
+
+
+def _vocabularies(client: Client, found: Mapping[str, TextCounts]) -> tuple[Mapping[str, Any], ...]:
+    declared = client.source.categorical or {} if isinstance(client.source, Table) else {}
+    return tuple(
+        {"kind": "vocabulary", "scope": "federated", "column": column, **one.describe()}
+        for column, one in declared.items()
+        if isinstance(one, Vocabulary) and column in found
+    )
 
 
 def _told(client: Client, known: Mapping[int, Summary]) -> tuple[Mapping[str, Any], ...]:

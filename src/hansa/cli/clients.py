@@ -13,22 +13,24 @@ from hansa.cli.declaration import Declaration, TableKeys
 from hansa.cli.keys import build, given, kind_of, make
 from hansa.data import (
     CSV,
+    Bucketize,
     Client,
     Impute,
     MinMax,
     Parquet,
     Split,
     Standardize,
+    Vocabulary,
     dirichlet,
     iid,
     quantity_skew,
     shards,
 )
-from hansa.data.preprocess import Transform
 from hansa.data.sources import Source
+from hansa.data.transform import Transform
 from hansa.errors import ConfigurationError, UnknownNameError
 
-PREPROCESS = {"standardize": Standardize, "min_max": MinMax, "impute": Impute}
+PREPROCESS = {"standardize": Standardize, "min_max": MinMax, "impute": Impute, "bucketize": Bucketize}
 PARTITIONS = {"iid": iid, "dirichlet": dirichlet, "shards": shards, "quantity_skew": quantity_skew}
 _CSV_ALONE = ("delimiter", "na_values", "encoding")
 _NOT_TABLE = ("csv", "parquet", "preprocess", "dataset", "partition", "name")
@@ -152,6 +154,13 @@ def _source(keys: Mapping[str, Any], folder: Path, where: str) -> Source:
     (kind, name), settings = paths[0], {k: v for k, v in keys.items() if k not in _NOT_TABLE}
     if kind == "parquet" and (wrong := [key for key in _CSV_ALONE if key in settings]):
         raise ConfigurationError(f"{where} {wrong[0]} is for CSV files; a Parquet file is read without it.")
+    if "categorical" in settings:
+        settings["categorical"] = {
+            column: build(Vocabulary, values, f"{where} categorical, column {column!r}")
+            if isinstance(values, Mapping)
+            else values
+            for column, values in settings["categorical"].items()
+        }
     return (CSV if kind == "csv" else Parquet)(folder / name, **settings)
 
 

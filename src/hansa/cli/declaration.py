@@ -67,7 +67,7 @@ class TableKeys(Section):
     parquet: str | None = None
     target: str | None = None
     features: Sequence[str] | None = None
-    categorical: Mapping[str, Sequence[str]] | None = None
+    categorical: Mapping[str, Sequence[str] | Mapping[str, Any]] | None = None
     drop_first: bool = False
     drop: Sequence[str] = ()
     positive: str | int | float | None = None

@@ -119,24 +119,30 @@ def built_in(keys: ModelKeys, clients: Sequence[Client]) -> Callable[[], Any]:
 
 
 def shape_of(keys: ModelKeys, clients: Sequence[Client]) -> Shape:
-    """Return what a model of these clients' rows must take and give.
+    """Return what a model of these clients' rows, preprocessed, must take and give.
 
     Raises:
         ConfigurationError: The rows have several inputs or outputs.
+        DataError: As `hansa.api.localise.localise`.
     """
+    from hansa.api.localise import localise
+
     features, outputs, largest, classes = (), 1, 0, True
-    for client in clients:
-        rows = client.source.load()
-        if not isinstance(rows.x, np.ndarray) or not isinstance(rows.y, np.ndarray):
-            raise ConfigurationError(
-                f"client {client.name!r} has several inputs or outputs; bring a model of your own: file."
-            )
-        features = rows.x.shape[1:]
-        labels = class_labels(rows.y)
-        classes = classes and labels is not None
-        outputs = rows.y.shape[1] if rows.y.ndim == 2 else 1
-        if labels is not None and len(labels):
-            largest = max(largest, int(labels.max()))
+    for name, site in localise(tuple(clients)).sites.items():
+        for rows in (site.data.train, site.data.validation, site.data.test):
+            if rows is None:
+                continue
+            x, y = rows.take(np.arange(1)).x, rows.y
+            if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):
+                raise ConfigurationError(
+                    f"client {name!r} has several inputs or outputs; bring a model of your own: file."
+                )
+            features = x.shape[1:]
+            labels = class_labels(y)
+            classes = classes and labels is not None
+            outputs = y.shape[1] if y.ndim == 2 else 1
+            if labels is not None and len(labels):
+                largest = max(largest, int(labels.max()))
     task = (
         _TASKS[keys.loss]
         if keys.loss

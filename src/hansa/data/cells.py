@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.data.vocabulary import Vocabulary, checked_texts
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
 
 Numbers = NDArray[np.float64]
@@ -113,6 +114,39 @@ def one_hot(cells: Cells, column: str, categories: Sequence[str], *, drop_first:
     return result[:, 1:] if drop_first else result
 
 
+def texts(cells: Cells, column: str) -> list[str | None]:
+    """Return a column as texts, None where a cell is missing. A whole number of a typed column has no point.
+
+    Raises:
+        DataError: A cell is a list or the like.
+    """
+    result: list[str | None] = []
+    for row, value in enumerate(cells.column(column)):
+        if isinstance(value, (bytes, list, tuple, dict)):
+            raise DataError(
+                f"{cells.origin}: column {column!r}, {cells.place(row)} holds a {type(value).__name__}, "
+                "not a text. Leave the column out (drop)."
+            )
+        number = as_number(value)
+        whole = isinstance(value, float) and value.is_integer()
+        missing = number is not None and math.isnan(number)
+        result.append(None if missing else str(int(value) if whole else value))
+    return result
+
+
+def looked_up(cells: Cells, column: str, categories: Sequence[str], *, drop_first: bool) -> Numbers:
+    """Return a column as `one_hot` does, with one more 0/1 column at its end for all other texts."""
+    places = {category: i for i, category in enumerate(categories)}
+    found = texts(cells, column)
+    result = np.zeros((len(found), len(categories) + 1))
+    for row, text in enumerate(found):
+        if text is None:
+            result[row] = np.nan
+        else:
+            result[row, places.get(text, len(categories))] = 1.0
+    return result[:, 1:] if drop_first else result
+
+
 def labels(cells: Cells, column: str, positive: str | float | None) -> tuple[Numbers, bool]:
     """Return the labels as float64 (NaN where missing) and whether they are whole numbers.
 
@@ -147,9 +181,7 @@ def check_positive(positive: Any) -> None:
         _comparison(positive)
 
 
-def checked_categories(
-    categorical: Mapping[str, Sequence[str]] | None, drop_first: bool
-) -> dict[str, tuple[str, ...]] | None:
+def checked_categories(categorical: Any, drop_first: bool) -> dict[str, tuple[str, ...] | Vocabulary] | None:
     """Return declared categories as texts, or raise if they cannot be one-hot columns."""
     if categorical is None:
         return None
@@ -158,17 +190,13 @@ def checked_categories(
             "categorical must map each column to its categories, for example {'sex': ('f', 'm')}; "
             f"got {categorical!r}."
         )
-    checked: dict[str, tuple[str, ...]] = {}
-    for name, values in categorical.items():
-        if isinstance(values, str) or not isinstance(values, Iterable):
-            raise ConfigurationError(f"categorical[{name!r}] must be a list of texts, got {values!r}.")
-        checked[name] = tuple(str(value) for value in values)
-        if len(set(checked[name])) < len(checked[name]) or len(checked[name]) < 1 + drop_first:
-            raise ConfigurationError(
-                f"categorical[{name!r}] must have different categories, {1 + drop_first} or more "
-                f"(drop_first={drop_first}), got {list(checked[name])}."
-            )
-    return checked
+    least = 2 if drop_first else 1
+    return {
+        name: values
+        if isinstance(values, Vocabulary)
+        else checked_texts(f"categorical[{name!r}]", values, least)
+        for name, values in categorical.items()
+    }
 
 
 def as_number(value: Any) -> float | None:

@@ -7,15 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hansa.data.preprocess import Impute, MinMax, Standardize, Transform
+from hansa.data.bucketize import Bucketize
+from hansa.data.preprocess import Impute, MinMax, Standardize
 from hansa.data.sources import Arrays, Rows, Source
 from hansa.data.split import Split
+from hansa.data.table import Table
+from hansa.data.transform import Transform
+from hansa.data.vocabulary import Vocabulary
 from hansa.errors import ConfigurationError
 from hansa.types import Examples
 
 MAX_NAME = 64
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._ -]*(?<! )")
-_TRANSFORMS = (Standardize, MinMax, Impute)
+_TRANSFORMS = (Standardize, MinMax, Impute, Bucketize)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +125,8 @@ def as_clients(value: Any) -> tuple[Client, ...]:
 def check_clients(clients: Sequence[Client]) -> None:
     """Raise unless there are clients, their names differ, and they share federated preprocessing.
 
+    Vocabularies of text columns are part of it.
+
     Raises:
         ConfigurationError: One of these does not hold.
     """
@@ -131,6 +137,7 @@ def check_clients(clients: Sequence[Client]) -> None:
         if client.name in seen:
             raise ConfigurationError(f"two clients are named {client.name!r}; names must differ.")
         seen.add(client.name)
+    _check_vocabularies(clients)
     if not any(step.scope == "federated" for client in clients for step in client.preprocess):
         return
     first = clients[0]
@@ -144,6 +151,21 @@ def check_clients(clients: Sequence[Client]) -> None:
                 "federated preprocessing must be the same for all clients: "
                 f"{first.name!r} has {wanted}, {client.name!r} has {given}."
             )
+
+
+def _check_vocabularies(clients: Sequence[Client]) -> None:
+    wanted = _vocabularies(clients[0])
+    for client in clients[1:]:
+        if (given := _vocabularies(client)) != wanted:
+            told = [{name: v.describe() for name, v in own.items()} or "none" for own in (wanted, given)]
+            raise ConfigurationError(
+                "vocabularies, which are found over all clients, must be the same for all of them: "
+                f"{clients[0].name!r} has {told[0]}, {client.name!r} has {told[1]}."
+            )
+
+
+def _vocabularies(client: Client) -> Mapping[str, Vocabulary]:
+    return client.source.vocabularies if isinstance(client.source, Table) else {}
 
 
 def _named_client(name: Any, given: Any) -> Client:

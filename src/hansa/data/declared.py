@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from hansa.data.client import Client, as_steps, check_clients
 from hansa.data.labels import class_labels
-from hansa.data.preprocess import Transform
 from hansa.data.sources import Rows
 from hansa.data.split import Split
+from hansa.data.transform import Transform
 from hansa.errors import ConfigurationError, DataError
 from hansa.types import Examples
 

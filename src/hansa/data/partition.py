@@ -23,9 +23,10 @@ from hansa.data.declared import (
     even_sizes,
     numbered_keys,
 )
-from hansa.data.preprocess import Transform
 from hansa.data.sources import Rows, as_examples
 from hansa.data.split import Split
+from hansa.data.table import Table
+from hansa.data.transform import Transform
 from hansa.errors import ConfigurationError, DataError
 from hansa.rng import Seeds
 from hansa.types import ClientData, Examples, View
@@ -290,6 +291,8 @@ def label_counts(clients: Sequence[Client]) -> dict[str, dict[str, int]]:
             base = bases.setdefault(id(source.examples), _only_labels(source.examples))
             population[client.name] = ClientData(train=View(base=base, index=source.index))
         else:
+            if isinstance(source, Table):  # labels do not depend on categories that are still to be found
+                source = source.with_categories(dict.fromkeys(source.vocabularies, ("",)))
             population[client.name] = ClientData(train=_only_labels(source.load()))
     result: dict[str, dict[str, int]] = {}
     for name, told in cards(population).items():

@@ -7,7 +7,7 @@ later sums are taken after earlier transforms were applied:
         known[k] = add_summaries([local_summary(client, k, known) for client in clients])
     data = [prepare(client, known) for client in clients]
 
-`hansa.statistics.transforms.fit_federated` does so through any secure sum, and for `MinMax` too.
+`hansa.statistics.transforms.fit_federated` does so through any secure sum, and for `Ordered` transforms too.
 
 Where rows are kept between these calls, `load` them once (`load_all` for a population in one process)
 and pass them as ``loaded``.
@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from hansa.data.client import Client
-from hansa.data.preprocess import MinMax, Summary
 from hansa.data.shared import shared_rows
 from hansa.data.sources import as_examples, named_arrays
 from hansa.data.split import SPLITS
+from hansa.data.transform import Ordered, Summary
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
 from hansa.types import Array, ClientData, Examples, TrainRows
 
@@ -49,7 +49,7 @@ def load(client: Client, *, keep_missing: bool = False) -> ClientData:
     Raises:
         DataError: The rows are missing, malformed or hold values that cannot be trained on.
     """
-    with _naming(client):
+    with naming(client):
         given = client.source.load()
         if not isinstance(given, Examples):
             raise DataError(f"its source returned a {type(given).__name__} instead of Examples.")
@@ -107,16 +107,17 @@ def local_summary(
         loaded: The rows as `load` returned them, or None to load them now.
 
     Raises:
-        ConfigurationError: There is no such transform, sums for an earlier one are missing, or it is a
-            federated `MinMax`, whose bounds are not sums.
+        ConfigurationError: There is no such transform, sums for an earlier one are missing, or it is
+            federated and `Ordered`, and so not fitted on sums.
         DataError: As `load`.
     """
     rows = rows_before(client, position, federated, loaded=loaded)
     step = client.preprocess[position]
-    with _naming(client):
-        if isinstance(step, MinMax) and step.scope == "federated":
+    with naming(client):
+        if step.scope == "federated" and isinstance(step, Ordered):
             raise ConfigurationError(
-                "the bounds of MinMax(scope='federated') are not sums; hansa.statistics finds them."
+                f"what {type(step).__name__}(scope='federated') is fitted on are not sums; hansa.statistics "
+                "finds them."
             )
         return step.summary(rows)
 
@@ -166,7 +167,7 @@ def prepare(
         for split in SPLITS:
             part: TrainRows | None = getattr(data, split)
             if part is not None:
-                with _naming(client):
+                with naming(client):
                     _check_features(
                         part.whole(), missing_allowed=False, hint=f" in the {split} rows after preprocessing"
                     )
@@ -175,7 +176,7 @@ def prepare(
 
 def _transformed(client: Client, data: ClientData, federated: Federated, *, stop: int) -> ClientData:
     for position, step in enumerate(client.preprocess[:stop]):
-        with _naming(client):
+        with naming(client):
             if step.scope == "local":
                 fitted = step.fit(step.summary(data.train.whole()))
             elif position in federated:
@@ -195,7 +196,7 @@ def _each_split(data: ClientData, function: Callable[[Examples], Examples]) -> C
 
 
 @contextmanager
-def _naming(client: Client) -> Iterator[None]:
+def naming(client: Client) -> Iterator[None]:
     """Put the client's name in front of what went wrong. A column it lacks is a fault of its data."""
     try:
         yield

@@ -1,72 +1,32 @@
 """Preprocessing of features: fitted on training rows, alone or together with the other parties.
 
-A transform is two halves. `summary`, on the party's machine, gives sums over its training rows;
-`fit` turns sums into the fitted transform. Sums of several parties add up to the sums of all
-their rows, so that fitting locally (own sums) and federated (summed sums) is one formula. Only
-the bounds of `MinMax` are not sums; federated ones are found by `hansa.statistics`.
+What a transform is, is told in `hansa.data.transform`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.errors import ConfigurationError, DataError, UnknownNameError
+from hansa.data.transform import (
+    Scope,
+    Summary,
+    check_scope,
+    check_shape,
+    one_array,
+    parts_of_summary,
+    with_features,
+)
+from hansa.errors import ConfigurationError, DataError
 from hansa.types import Array, Examples
-
-Summary = Mapping[str, NDArray[np.float64]]
-"""Sums over training rows by name; each array has the shape of one row's features."""
-
-Scope = Literal["local", "federated"]
 
 _BLOCK = 1 << 21  # cells summed at once, so that float64 copies stay small
 _ROUNDING = 2.0**-44  # a spread below this share of the squares is rounding (float32 resolves no less)
-
-
-@runtime_checkable
-class Fitted(Protocol):
-    """A transform whose numbers are known."""
-
-    def apply(self, examples: Examples) -> Examples:
-        """Return the rows with features transformed."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """Return the numbers as plain JSON values."""
-        ...
-
-
-@runtime_checkable
-class Transform(Protocol):
-    """A transform to be fitted. Any object with these attributes is one."""
-
-    @property
-    def scope(self) -> str:
-        """``"local"``: fitted on the party's own rows; ``"federated"``: on the sums of all parties."""
-        ...
-
-    fills_missing: ClassVar[bool]
-    """Whether it takes NaN features and leaves none."""
-
-    def summary(self, examples: Examples) -> Summary:
-        """Return sums over training rows, that add up across parties if the scope is federated.
-
-        Of `MinMax` alone they do not: `hansa.statistics` knows what its federated fit takes.
-        """
-        ...
-
-    def fit(self, summary: Summary) -> Fitted:
-        """Return the transform that these sums determine."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """Return plain JSON values that tell the declaration."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,8 +39,8 @@ class Affine:
     def apply(self, examples: Examples) -> Examples:
         """Return the rows with features shifted and scaled."""
         x = one_array(examples, "preprocessing")
-        _check_shape(x, self.center)
-        return _with_features(examples, ((x - self.center) / self.scale).astype(np.float32))
+        check_shape(x, self.center)
+        return with_features(examples, ((x - self.center) / self.scale).astype(np.float32))
 
     def describe(self) -> dict[str, Any]:
         """Return center and scale, one value for each feature."""
@@ -96,8 +56,8 @@ class Fill:
     def apply(self, examples: Examples) -> Examples:
         """Return the rows with NaN features filled."""
         x = one_array(examples, "preprocessing")
-        _check_shape(x, self.value)
-        return _with_features(examples, np.where(np.isnan(x), self.value, x).astype(np.float32))
+        check_shape(x, self.value)
+        return with_features(examples, np.where(np.isnan(x), self.value, x).astype(np.float32))
 
     def describe(self) -> dict[str, Any]:
         """Return what missing features become, one value for each feature."""
@@ -127,7 +87,7 @@ class Standardize:
     fills_missing: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        _check_scope(self.scope)
+        check_scope(self.scope)
         if isinstance(self.ddof, bool) or not isinstance(self.ddof, int) or self.ddof < 0:
             raise ConfigurationError(f"Standardize.ddof must be an integer of 0 or more, got {self.ddof!r}.")
         try:
@@ -147,7 +107,7 @@ class Standardize:
 
     def fit(self, summary: Summary) -> Affine:
         """Return the transform with the mean and deviation of these sums."""
-        count, total, squares = _parts(summary, "count", "sum", "sum_squares")
+        count, total, squares = parts_of_summary(summary, "count", "sum", "sum_squares")
         offset = total / np.maximum(count, 1)
         spread = squares - total * offset
         varies = (spread > _ROUNDING * squares) & (count > self.ddof)
@@ -175,24 +135,36 @@ class MinMax:
     Values of other rows may fall outside of 0 to 1. A feature that does not vary becomes 0.
 
     Attributes:
-        scope: Whose rows give the smallest and the largest value: one's own, or those of all parties. The
-            latter are not sums: `hansa.statistics` finds them by sums of counts.
+        scope: Whose rows give the smallest and the largest value: one's own, or those of all parties, which
+            `hansa.statistics` finds by sums of counts.
     """
 
     scope: Scope = "local"
     fills_missing: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        _check_scope(self.scope)
+        check_scope(self.scope)
 
     def summary(self, examples: Examples) -> Summary:
         """Return the smallest and largest value of each feature, which do not add up across parties."""
         x = one_array(examples, "MinMax").astype(np.float64, copy=False)
         return {"minimum": np.asarray(np.fmin.reduce(x)), "maximum": np.asarray(np.fmax.reduce(x))}
 
+    def chosen(self, examples: Examples) -> list[int]:
+        """Return all features."""
+        return list(range(math.prod(one_array(examples, "MinMax").shape[1:])))
+
+    def places(self, count: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the first and the last place."""
+        return np.stack([np.zeros_like(count), np.maximum(count - 1, 0)])
+
+    def ordered_summary(self, values: NDArray[np.float64], shape: tuple[int, ...]) -> Summary:
+        """Return the smallest and largest value of each feature."""
+        return {"minimum": values[0].reshape(shape), "maximum": values[1].reshape(shape)}
+
     def fit(self, summary: Summary) -> Affine:
         """Return the transform with these bounds."""
-        low, high = _parts(summary, "minimum", "maximum")
+        low, high = parts_of_summary(summary, "minimum", "maximum")
         varies = high > low  # False where no value is present (NaN)
         return Affine(center=np.where(np.isnan(low), 0.0, low), scale=np.where(varies, high - low, 1.0))
 
@@ -213,7 +185,7 @@ class Impute:
     fills_missing: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_scope(self.scope)
+        check_scope(self.scope)
 
     def summary(self, examples: Examples) -> Summary:
         """Return count and sum of the values that are present."""
@@ -222,7 +194,7 @@ class Impute:
 
     def fit(self, summary: Summary) -> Fill:
         """Return the transform that fills with these means; NaN stays where no value is present."""
-        count, total = _parts(summary, "count", "sum")
+        count, total = parts_of_summary(summary, "count", "sum")
         return Fill(value=np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
     def describe(self) -> dict[str, Any]:
@@ -265,45 +237,3 @@ def _moments(x: Array, shift: NDArray[np.float64], *, squares: bool) -> dict[str
         if squares:
             result["sum_squares"][at] = np.square(values).sum(axis=1)
     return {name: array.reshape(x.shape[1:]) for name, array in result.items()}
-
-
-def one_array(examples: Examples, who: str) -> Array:
-    """Return the features, where they are one array.
-
-    Args:
-        examples: The rows.
-        who: What works on one array only, for the message.
-
-    Raises:
-        ConfigurationError: If they are a dict or tuple of arrays.
-    """
-    if not isinstance(examples.x, np.ndarray):
-        raise ConfigurationError(
-            f"{who} works on features that are one array; x is a {type(examples.x).__name__} of arrays. "
-            "Preprocess inside the model (keras.layers.Normalization) or before the rows are handed over."
-        )
-    return examples.x
-
-
-def _with_features(examples: Examples, x: Array) -> Examples:
-    return Examples(x=x, y=examples.y, sample_weight=examples.sample_weight, columns=examples.columns)
-
-
-def _check_shape(x: Array, fitted: Array) -> None:
-    if x.shape[1:] != fitted.shape:
-        raise DataError(
-            f"features of a row have shape {x.shape[1:]}, preprocessing was fitted to {fitted.shape}."
-        )
-
-
-def _check_scope(scope: str) -> None:
-    if scope not in ("local", "federated"):
-        raise UnknownNameError("scope", str(scope), ("local", "federated"))
-
-
-def _parts(summary: Summary, *names: str) -> list[NDArray[np.float64]]:
-    if set(summary) != set(names):
-        raise ConfigurationError(
-            f"a summary with {', '.join(names)} is needed, got {', '.join(sorted(summary)) or 'none'}."
-        )
-    return [np.asarray(summary[name], dtype=np.float64) for name in names]

@@ -20,6 +20,7 @@ from hansa.statistics.description import Description, describe
 from hansa.statistics.moments import Counts, Numbers, count, deviation, mean, total, variance
 from hansa.statistics.order import Quantiles, Range, minimum_maximum, quantiles
 from hansa.statistics.released import Released
+from hansa.statistics.vocabulary import TextCounts, vocabulary
 
 __all__ = [
     "ClassCounts",
@@ -30,6 +31,7 @@ __all__ = [
     "Quantiles",
     "Range",
     "Released",
+    "TextCounts",
     "class_counts",
     "count",
     "describe",
@@ -40,4 +42,5 @@ __all__ = [
     "quantiles",
     "total",
     "variance",
+    "vocabulary",
 ]

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.data.columns import position
 from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.privacy import Noise
 from hansa.secure_sum import SecureSum, as_secure_sum
-from hansa.statistics.columns import Table, position, read_tables
+from hansa.statistics.columns import Table, read_tables
 from hansa.statistics.limbs import decode_counts, encode_counts
 from hansa.statistics.order import as_fractions
 from hansa.statistics.released import Paid, Released, noise_of, pay
@@ -132,7 +133,8 @@ def histogram(
     """
     noise = noise_of(privacy, ledger=ledger)
     through, by_column = as_secure_sum(secure_sum), isinstance(edges, Mapping)
-    tables = read_tables(clients, list(edges) if by_column and columns is None else columns, splits)
+    wanted = list(edges) if by_column and columns is None else columns
+    tables = read_tables(clients, wanted, splits, through if noise is None else None)
     if by_column:
         known: dict[Any, Edges] = {name: _checked(own) for name, own in edges.items()}
         for name in tables.columns:

@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from hansa.data.cards import card, check_cards
 from hansa.data.client import Client, as_clients
+from hansa.data.columns import column_names, positions
 from hansa.data.prepare import load
-from hansa.data.preprocess import one_array
 from hansa.data.split import SPLITS
+from hansa.data.transform import one_array
 from hansa.errors import ConfigurationError, DataError, UnknownNameError
+from hansa.secure_sum import SecureSum
+from hansa.statistics.sums import PLAIN
+from hansa.statistics.vocabulary import with_vocabularies
 from hansa.types import Array, ClientData, Examples
 
 Table = NDArray[np.float32]
@@ -36,25 +40,29 @@ class Tables:
     by_client: Mapping[str, Table]
 
 
-def read_tables(clients: Any, columns: Any = None, splits: Any = "train") -> Tables:
+def read_tables(
+    clients: Any, columns: Any = None, splits: Any = "train", secure_sum: SecureSum | None = PLAIN
+) -> Tables:
     """Read the clients' rows.
 
     Args:
         clients: What `hansa.Federation` takes.
         columns: Names or positions of columns, or one such; None takes all.
         splits: Names of splits, or one such.
+        secure_sum: How categories of text columns are found that are not declared; None where all must be,
+            since what is found is exact.
 
     Raises:
         ConfigurationError: If an argument is not of the right form, or features are not one array.
         DataError: If rows are malformed, unlike others', infinite, integers beyond 2^24; or there are none.
     """
     wanted = as_splits(splits)
-    loaded = read(as_clients(clients))
+    loaded = read(as_clients(clients), secure_sum)
     first = next(iter(loaded.values())).train
     names = column_names(one_array(first.whole(), "a statistic").shape[1:], first.columns)
     if not names:
         raise DataError("the clients' rows have no features to take statistics of.")
-    chosen = _positions(names, columns)
+    chosen = positions(names, columns)
     by_client = {
         name: np.concatenate([feature_table(part, name, chosen) for part in parts(data, wanted)])
         if parts(data, wanted)
@@ -66,9 +74,10 @@ def read_tables(clients: Any, columns: Any = None, splits: Any = "train") -> Tab
     return Tables(columns=tuple(names[i] for i in chosen), by_client=by_client)
 
 
-def read(clients: Sequence[Client]) -> dict[str, ClientData]:
+def read(clients: Sequence[Client], secure_sum: SecureSum | None) -> dict[str, ClientData]:
     """Return the clients' rows as they are before preprocessing; all must have the same columns."""
-    loaded = {client.name: load(client, keep_missing=True) for client in clients}
+    known, _ = with_vocabularies(clients, secure_sum)
+    loaded = {client.name: load(client, keep_missing=True) for client in known}
     check_cards({name: card(data) for name, data in loaded.items()})
     return loaded
 
@@ -91,26 +100,6 @@ def as_splits(splits: Any) -> tuple[str, ...]:
     if not names or len(set(names)) < len(names):
         raise ConfigurationError(f"splits must name one or more different splits, got {splits!r}.")
     return names
-
-
-def column_names(shape: tuple[int, ...], columns: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names of a row's features: as declared, else their positions.
-
-    Example:
-        >>> column_names((2,), ("age", "sex")), column_names((2,), None), column_names((1, 2), None)
-        (('age', 'sex'), ('0', '1'), ('0,0', '0,1'))
-    """
-    if not shape:
-        return ("x",)
-    last = tuple(map(str, range(shape[-1]))) if columns is None else tuple(columns)
-    return tuple(",".join((*map(str, at[:-1]), last[at[-1]])) for at in np.ndindex(*shape))
-
-
-def position(columns: Sequence[str], name: str) -> int:
-    """Return where a column is."""
-    if name not in columns:
-        raise UnknownNameError("column", str(name), columns)
-    return columns.index(name)
 
 
 def plain(values: Array) -> Any:
@@ -142,22 +131,3 @@ def feature_table(rows: Examples, client: str, chosen: Sequence[int] | None = No
             f"client {client!r}: column {name!r} has {why}. Scale it, correct it, or leave it out."
         )
     return table.astype(np.float32, copy=False)
-
-
-def _positions(names: Sequence[str], columns: Any) -> list[int]:
-    if columns is None:
-        return list(range(len(names)))
-    several = isinstance(columns, Iterable) and not isinstance(columns, str)
-    chosen: list[int] = []
-    for column in columns if several else [columns]:
-        if isinstance(column, str):
-            chosen.append(position(names, column))
-        elif isinstance(column, int) and not isinstance(column, bool) and 0 <= column < len(names):
-            chosen.append(column)
-        else:
-            raise ConfigurationError(
-                f"{column!r} is not a column; give its name, or its position from 0 to {len(names) - 1}."
-            )
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise ConfigurationError(f"columns must name one or more different columns, got {columns!r}.")
-    return chosen

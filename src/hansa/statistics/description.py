@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.data.columns import position
 from hansa.secure_sum import SecureSum, as_secure_sum
-from hansa.statistics.columns import plain, position, read_tables
+from hansa.statistics.columns import plain, read_tables
 from hansa.statistics.moments import sum_moments
 from hansa.statistics.order import between, neighbours
 from hansa.statistics.refine import ROUNDS, find
@@ -108,7 +109,7 @@ def describe(
         privacy, "A table with smallest and largest values", "Take mean, variance and quantiles one by one."
     )
     through = as_secure_sum(secure_sum)
-    tables = read_tables(clients, columns, splits)
+    tables = read_tables(clients, columns, splits, through)
     label = "statistics: description"
     moments = sum_moments(tables.columns, tables.by_client, through, f"{label}, moments", squares=True)
     found = find(tables.by_client, lambda n: neighbours(_AT, n), ROUNDS, through, label)

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.data.columns import position
 from hansa.errors import ConfigurationError, DataError
 from hansa.privacy import Noise
 from hansa.secure_sum import SecureSum, as_secure_sum
-from hansa.statistics.columns import Table, plain, position, read_tables
+from hansa.statistics.columns import Table, plain, read_tables
 from hansa.statistics.exact import exact_sums
 from hansa.statistics.limbs import COUNT_LIMBS, SQUARES, SUMS, decode_counts, encode_counts
 from hansa.statistics.released import Paid, Released, noise_of
@@ -316,7 +317,7 @@ def _moments(
     clients: Any, columns: Any, splits: Any, secure_sum: Any, *, what: str, squares: bool = False
 ) -> Moments:
     through = as_secure_sum(secure_sum)
-    tables = read_tables(clients, columns, splits)
+    tables = read_tables(clients, columns, splits, through)
     return sum_moments(tables.columns, tables.by_client, through, f"statistics: {what}", squares=squares)
 
 

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.data.columns import position
 from hansa.errors import ConfigurationError
 from hansa.privacy import Noise
 from hansa.secure_sum import SecureSum, as_secure_sum
-from hansa.statistics.columns import plain, position, read_tables
+from hansa.statistics.columns import plain, read_tables
 from hansa.statistics.refine import ROUNDS, Integers, find
 from hansa.statistics.released import Paid, Released, noise_of, refuse
 from hansa.statistics.sums import PLAIN
@@ -120,7 +121,7 @@ def minimum_maximum(
         "Take quantiles(clients, (0.01, 0.99), bounds=..., privacy=...).",
     )
     through, _ = as_secure_sum(secure_sum), _check_rounds(rounds)
-    tables = read_tables(clients, columns, splits)
+    tables = read_tables(clients, columns, splits, through)
     found = find(tables.by_client, ends, rounds, through, "statistics: minimum and maximum")
     return Range(columns=tables.columns, minimum=found.low[0], maximum=found.high[1], count=found.count)
 
@@ -168,8 +169,9 @@ def quantiles(
     """
     wanted = as_fractions(at)
     through, _ = as_secure_sum(secure_sum), _check_rounds(rounds)
-    tables = read_tables(clients, columns, splits)
-    if (noise := noise_of(privacy, bounds=bounds, ledger=ledger)) is not None:
+    noise = noise_of(privacy, bounds=bounds, ledger=ledger)
+    tables = read_tables(clients, columns, splits, through if noise is None else None)
+    if noise is not None:
         from hansa.statistics.noisy_counts import noisy_quantiles
 
         values, count, promise = noisy_quantiles(

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.data.client import Client
+from hansa.data.columns import column_names
 from hansa.data.prepare import federated_positions, local_summary, rows_before
-from hansa.data.preprocess import MinMax, Summary, add_summaries
+from hansa.data.preprocess import add_summaries
+from hansa.data.transform import Ordered, Summary
 from hansa.errors import DataError
 from hansa.secure_sum import SecureSum
-from hansa.statistics.columns import column_names, feature_table
+from hansa.statistics.columns import feature_table
 from hansa.statistics.limbs import SQUARES
-from hansa.statistics.order import ends
 from hansa.statistics.refine import ROUNDS, find
 from hansa.statistics.sums import add
 from hansa.types import ClientData, Examples
@@ -33,23 +34,23 @@ def fit_federated(
     Raises:
         ConfigurationError: If the secure sum does not fit or would not protect: few clients, or too many.
         DataError: If sums of rows are beyond 2^294 or finer than 2^-298, with a secure sum that adds
-            integers; for `MinMax`, if features are integers beyond 2^24, or infinite.
+            integers; for `MinMax` and `Bucketize`, if features are integers beyond 2^24, or infinite.
 
     Guarantees:
         The same numbers bit for bit through every secure sum: the clients' float64 sums, added without error
-        and rounded once; the smallest and largest value of all rows.
+        and rounded once; for `MinMax` and `Bucketize` the very values of all clients' sorted rows.
 
     Leaks:
         To the server: with a plain sum each client's sums, else the sum over all (`hansa.statistics.limbs`).
-        For `MinMax`, what `hansa.statistics.order` says. To everyone: what the transform is fitted to.
+        For `MinMax` and `Bucketize`, what `hansa.statistics.order` says. To everyone: what is fitted.
     """
     known: dict[int, Summary] = {}
     for at in federated_positions(clients):
         step = clients[0].preprocess[at]
         label = f"preprocess[{at}], {type(step).__name__}"
-        if isinstance(step, MinMax):
+        if isinstance(step, Ordered):
             rows = {c.name: rows_before(c, at, known, loaded=loaded[c.name]) for c in clients}
-            known[at] = _bounds(rows, secure_sum, label)
+            known[at] = _ordered(step, rows, secure_sum, label)
         else:
             own = {c.name: local_summary(c, at, known, loaded=loaded[c.name]) for c in clients}
             known[at] = sum_summaries(own, secure_sum, label)
@@ -75,12 +76,11 @@ def sum_summaries(summaries: Mapping[str, Summary], secure_sum: SecureSum, label
     return decode_summary(add(vectors, secure_sum, label), shapes)
 
 
-def _bounds(rows: Mapping[str, Examples], secure_sum: SecureSum, label: str) -> Summary:
-    """Return what a `MinMax` is fitted on: the smallest and largest value of each feature."""
-    tables = {name: feature_table(own, name) for name, own in rows.items()}
-    shape = next(iter(rows.values())).x.shape[1:]
-    found = find(tables, ends, ROUNDS, secure_sum, label)
-    return {"minimum": found.low[0].reshape(shape), "maximum": found.high[1].reshape(shape)}
+def _ordered(step: Ordered, rows: Mapping[str, Examples], secure_sum: SecureSum, label: str) -> Summary:
+    """Return what a transform is fitted on that takes values at places of all clients' sorted rows."""
+    tables = {name: feature_table(own, name, step.chosen(own)) for name, own in rows.items()}
+    found = find(tables, step.places, ROUNDS, secure_sum, label)
+    return step.ordered_summary(found.middle, next(iter(rows.values())).x.shape[1:])
 
 
 # client half
