@@ -246,15 +246,16 @@ class Plan:
         }
         if isinstance(private, ClientLevel) and private.amplified and self.secure_sum.sends_update:
             return known  # drawn in secret, or the same for all
+        counts, public = np.zeros(len(self.clients), np.int64), Seeds(self.seed)
         places = {name: i for i, name in enumerate(self.clients)}
-        counts, most = np.zeros(len(self.clients), np.int64), []
-        each = np.zeros((private.rounds, len(self.clients)), np.int32)
+        most, each = [], []
         for number in range(private.rounds):
-            counts[[places[name] for name in self.cohort.draw(self.clients, number, Seeds(self.seed))]] += 1
+            counts[[places[name] for name in self.cohort.draw(self.clients, number, public)]] += 1
             most.append(int(counts.max()))
-            each[number] = counts
-        if isinstance(private, RecordDP):
-            known["taken_by"] = {name: tuple(each[:, i].tolist()) for name, i in places.items()}
+            if isinstance(private, RecordDP):
+                each.append(counts.copy())
+        if each:
+            known["taken_by"] = dict(zip(self.clients, map(tuple, np.array(each).T.tolist()), strict=True))
         return {**known, "taken": tuple(most)}
 
     @cached_property
@@ -436,17 +437,13 @@ def _check_client_level(plan: Plan, private: ClientLevel) -> None:
     if (
         plan.quantise is not None
         and not adapts
-        and plan.quantise.clip not in (Quantise().clip, _norm(private))
+        and plan.quantise.clip not in (Quantise().clip, private.norm())
     ):
         raise ConfigurationError(
-            f"quantise clips updates to {plan.quantise.clip:g} and {name} to {_norm(private):g}. Say "
+            f"quantise clips updates to {plan.quantise.clip:g} and {name} to {private.norm():g}. Say "
             "the norm "
             "once, in the plan of privacy."
         )
-
-
-def _norm(private: ClientLevel) -> float:
-    return getattr(private.clip, "norm", 0.0)
 
 
 def _check_sum(plan: Plan) -> None:

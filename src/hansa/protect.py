@@ -23,7 +23,6 @@ from hansa.privacy import (
     AdaptiveClip,
     CentralDP,
     ClientLevel,
-    Clip,
     DistributedDP,
     LocalDP,
     MatrixDP,
@@ -71,8 +70,7 @@ def protected(plan: Plan, client: str, reply: Reply, *, start: Start, seeds: See
     if not isinstance(private.weights, str):
         vector = vector * np.float32(private.weights.of(reply.examples))
     if plan.encoder is None:
-        norm = start.clip_l2 if start.clip_l2 is not None else cast("Clip", private.clip).norm
-        bounded = clip(vector, norm).vector
+        bounded = clip(vector, private.norm(start.clip_l2)).vector
         clipped = not np.array_equal(bounded, vector)
         return dataclasses.replace(reply, delta=Delta(vector=bounded, weight=1.0), clipped=clipped)
     rounding = seeds.hidden.stream("quantise", client, start.round)
@@ -167,7 +165,7 @@ def _grid(plan: Plan, adapted: float | None = None) -> tuple[float, float]:
     if plan.encoder is not None:
         return plan.encoder.grid.scale, float(plan.encoder.grid.bound_l2)
     private = cast("ClientLevel", plan.private)
-    norm = adapted if adapted is not None else cast("Clip", private.clip).norm
+    norm = private.norm(adapted)
     # Each factor 4 in the size makes steps half as long, so that rounding adds little, whatever the size.
     finer = (plan.sum_size.bit_length() + 1) // 2
     fine = COARSER if isinstance(private, MatrixDP) else FINE
@@ -195,7 +193,7 @@ def _correlated(plan: Plan, private: MatrixDP, scale: float, bound: float) -> Co
     if plan.encoder is not None:
         largest = plan.encoder.bound * len(plan.clients)
     else:
-        largest = math.ceil(len(plan.clients) * cast("Clip", private.clip).norm / scale) + 1
+        largest = math.ceil(len(plan.clients) * private.norm() / scale) + 1
     return private.noise_on(size=plan.sum_size, bound=bound, largest=largest)
 
 

@@ -70,18 +70,18 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
     reduce = "keep" if callable(plan.aggregate) else "sum"
     ask = Ask(phase="train", clients=cohort, payload=start, reduce=reduce)
     norm, new, void, kept = 0.0, state, "", {}
-    client_level = isinstance(plan.private, ClientLevel)
+    private = plan.private if isinstance(plan.private, ClientLevel) else None
     try:
         answer = yield from plan.sums.collect(ask, number=state.round)
         # Aggregate to one mean. An empty cohort (possible with Poisson) leaves the model as it is.
-        if client_level:
+        if private is not None:
             mean, kept = release(plan, state, start, answer, seeds)
         else:
             mean = _mean(plan, start, answer) if cohort else None
     except VoidRoundError as error:
         void, mean = str(error), None
         answer = Answer(replies={}, dropped=dict.fromkeys(cohort, "the round is void"))
-        if isinstance(plan.private, MatrixDP):  # its promise counts releases: this one is noise alone
+        if isinstance(private, MatrixDP):  # its promise counts releases: this one is noise alone
             mean, kept = release(plan, state, start, answer, seeds)
     if mean is not None:
         # Update the global model. An overflow is told below, with a remedy.
@@ -89,7 +89,7 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
             change = mean[: plan.shared.size]
             # Not np.linalg.norm: BLAS threads would spin on, and take a core from the next round's clients.
             norm = float(np.sqrt(np.einsum("i,i->", change, change)))
-            share = plan.private.expected if isinstance(plan.private, ClientLevel) else len(answer.replies)
+            share = len(answer.replies) if private is None else private.expected
             new = _update(plan, state, mean, share=share / len(plan.clients))
         if not np.isfinite(new.weights).all():
             raise RoundError(
@@ -111,8 +111,8 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         dropped=answer.dropped,
         corrected=answer.corrected,
         void=void,
-        clipped=0 if client_level else measured.clipped,
-        privacy={} if plan.private is None else _charged(plan, start, cohort),
+        clipped=measured.clipped if private is None else 0,
+        privacy=_charged(plan, start, cohort),
         logs=round_logs(training=measured.training, clients=measured.clients, central=central),
         clients=_client_records(answer.replies, measured.replies),
         model_hash=vector_hash(new.weights),

@@ -65,7 +65,7 @@ def spent_by_silo(plan: Plan, done: int) -> dict[str, float]:
 
 
 class Ledger:
-    """What has been spent so far. Each round's record gets an entry, and a run stops before it overspends.
+    """What has been spent so far: each round's record gets an entry. `check_planned` sees to the end.
 
     What is told after a round is an upper bound that costs a millisecond: the lesser of what Rényi accounting
     says of these rounds, and of what the best accountant says of the rounds up to the next of 16 marks in the
@@ -76,10 +76,6 @@ class Ledger:
         """Open the ledger of a run."""
         self._private = plan.private
         self._marks: dict[int, Spent] = {}
-
-    def has_room(self, number: int) -> bool:
-        """Whether the round of this number, from 0, is paid for."""
-        return self._private is None or number < self._private.rounds
 
     def entered(self, record: RoundRecord) -> RoundRecord:
         """Return the record with what is spent so far."""

@@ -23,7 +23,6 @@ from hansa.tree import vector_hash
 from hansa.types import ServerState
 
 FINISHED, STOPPED, REACHED, INTERRUPTED = "finished", "stopped by a callback", "target reached", "interrupted"
-SPENT = "privacy budget spent"
 
 
 class Progress(Protocol):
@@ -136,9 +135,6 @@ def run_rounds(
         outcome.state = state
     outcome.status = _status(outcome, rounds, callbacks, target)
     while outcome.status == INTERRUPTED:
-        if not ledger.has_room(outcome.state.round):
-            outcome.status = SPENT
-            break
         before = callbacks.round_begin(outcome.state)
         new, record = drive(round_steps(plan, before, seeds), engine)
         ended = callbacks.round_end(new, record.logs)

@@ -12,7 +12,7 @@ from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.privacy import PLANS, AdaptiveClip, Budget, Capped, Person, Privacy
 
 COHORTS = {"all": AllClients, "fixed": FixedSize, "poisson": Poisson, "at_most": AtMost}
-_TAKEN_APART = ("clip", "protects", "weights", "participation", "facts", "budget")
+_TAKEN_APART = ("clip", "protects", "weights", "participation")
 
 
 def privacy_of(raw: Any, rounds: int, where: str = "[privacy]") -> Privacy:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hansa.errors import ConfigurationError
 from hansa.privacy.budget import is_real, is_whole
+from hansa.privacy.calibrate import adaptive_split
 
 
 @dataclass(frozen=True)
@@ -81,19 +82,12 @@ class AdaptiveClip:
         return max(expected / 20, noise_multiplier) if self.bit_noise is None else self.bit_noise
 
     def noise_of_updates(self, noise_multiplier: float, expected: float) -> float:
-        """Return the noise multiplier of the updates, ``(z⁻² - (2 σ_b)⁻²)^(-½)`` (theorem 1).
+        """Return the noise multiplier of the updates (`hansa.privacy.calibrate.adaptive_split`).
 
         Raises:
             ConfigurationError: If the bits' noise is too small for the plan's noise multiplier.
         """
-        bits = 2 * self.noise_of_bits(noise_multiplier, expected)
-        left = noise_multiplier**-2 - bits**-2
-        if left <= 0:
-            raise ConfigurationError(
-                f"AdaptiveClip.bit_noise={bits / 2:g} spends all that a noise multiplier of "
-                f"{noise_multiplier:g} allows; it must be above {noise_multiplier / 2:g}."
-            )
-        return left**-0.5
+        return adaptive_split(noise_multiplier, self.noise_of_bits(noise_multiplier, expected))
 
     def moved(self, norm: float, halves: float, expected: float) -> float:
         """Return the next norm.

@@ -160,9 +160,9 @@ def adaptive_split(noise_multiplier: float, bit_noise: float) -> float:
             raise ConfigurationError(f"{name} must be greater than 0 and finite, got {value}.")
     if 2 * bit_noise <= noise_multiplier:
         raise ConfigurationError(
-            f"bit_noise must be greater than half the noise multiplier, {noise_multiplier / 2:g}, got "
-            f"{bit_noise:g}: the clipped bits alone would use up the budget. Take a larger cohort or a fixed "
-            "clip."
+            f"bit_noise must be above {noise_multiplier / 2:g}, half the noise multiplier, got "
+            f"{bit_noise:g}: "
+            "the clipped bits alone would use up the budget. Take a larger cohort or a fixed clip."
         )
     return (noise_multiplier**-2 - (2 * bit_noise) ** -2) ** -0.5
 

@@ -38,7 +38,6 @@ class CentralDP(ClientLevel):
     """
 
     adapts: ClassVar[bool] = True
-    where: ClassVar[str] = "on the server"
 
     @cached_property
     def noise_of_updates(self) -> float:
@@ -46,12 +45,6 @@ class CentralDP(ClientLevel):
         if isinstance(self.clip, AdaptiveClip):
             return self.clip.noise_of_updates(self.noise, self.expected)
         return self.noise
-
-    def trust(self) -> str:
-        """Return who sees what without noise, in words."""
-        seen = "The server sees what is under the noise, which it adds itself"
-        sums = self.facts.sums if self.facts is not None else ""
-        return f"{seen}. {sums} The promise is to those who see the model.".replace("  ", " ")
 
     def describe(self) -> dict[str, Any]:
         """Return kind, settings and the noise in use, for the run's configuration."""

@@ -43,7 +43,6 @@ class MatrixDP(ClientLevel):
     bands: int | None = None
 
     amplified: ClassVar[bool] = False
-    where: ClassVar[str] = "on the server"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,12 +86,6 @@ class MatrixDP(ClientLevel):
         used = self.noise if noise is None else noise
         grown = self.correlation.sensitivity() / self.correlation.sensitivity(rounds)
         return Gaussian(noise_multiplier=used * grown / group_of(self.protects))
-
-    def trust(self) -> str:
-        """Return who sees what without noise, in words."""
-        sums = self.facts.sums if self.facts is not None else ""
-        seen = "The server sees what is under the noise, which it adds itself."
-        return f"{seen} {sums} The promise is to those who see the model.".replace("  ", " ")
 
     def describe(self) -> dict[str, Any]:
         """Return kind, settings and the noise in use, for the run's configuration."""

@@ -41,7 +41,6 @@ class DistributedDP(ClientLevel):
     threshold: int | None = None
 
     integers: ClassVar[bool] = True
-    where: ClassVar[str] = "inside the sum"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -34,6 +34,7 @@ from hansa.privacy.budget import (
 )
 from hansa.privacy.events import Event, FixedSampled, Gaussian, PoissonSampled, Repeated
 from hansa.privacy.guarantee import Guarantee, Status
+from hansa.privacy.matrix.participation import most_participations
 from hansa.privacy.terms import Neighbours
 
 Tell = Callable[[str], None]
@@ -56,10 +57,8 @@ class Facts:
         batch_size: Expected rows of a minibatch (record level).
         size: Numbers in an update.
         bound: Largest norm of an update in steps of the grid, where updates are integers.
-        each: Largest magnitude of one of them.
         fewest: Fewest clients in a sum that is opened.
         sums: Who sees what of single updates, in words.
-        replayed: Whether the noise follows a seed that a person chose.
     """
 
     population: int
@@ -70,10 +69,8 @@ class Facts:
     batch_size: int = 0
     size: int = 0
     bound: int = 0
-    each: int = 0
     fewest: int = 0
     sums: str = ""
-    replayed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +97,6 @@ class Privacy(abc.ABC):
 
     units: ClassVar[tuple[str, ...]] = ()
     """Whom it can protect."""
-    where: ClassVar[str] = ""
-    """Where the noise is added, in words."""
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -247,7 +242,7 @@ class ClientLevel(Privacy):
             raise ConfigurationError(
                 f"AtMost(times={who.times}, min_gap={who.min_gap}) is for {who.times * who.min_gap} "
                 "rounds, but "
-                f"{name} is for {self.rounds}. Take times={-(-self.rounds // who.min_gap)}."
+                f"{name} is for {self.rounds}. Take times={most_participations(self.rounds, who.min_gap)}."
             )
         if self.population is None:
             return
@@ -332,6 +327,10 @@ class ClientLevel(Privacy):
             object.__setattr__(self, "_found", found)
         return found
 
+    def norm(self, adapted: float | None = None) -> float:
+        """Return the norm that updates are shortened to: the adapted one of a round, where there is one."""
+        return cast("Clip", self.clip).norm if adapted is None else adapted
+
     @property
     def largest_noise(self) -> int:
         """The most noise that a client adds to one of its integers; more has a chance below ``2**-100``."""
@@ -363,7 +362,8 @@ class ClientLevel(Privacy):
         """Return in how many of the first rounds one client takes part, at most."""
         if self.facts is not None and self.facts.taken:
             return self.facts.taken[rounds - 1]
-        return -(-rounds // self._cohort.min_gap) if isinstance(self._cohort, AtMost) else rounds
+        gap = self._cohort.min_gap if isinstance(self._cohort, AtMost) else 1
+        return most_participations(rounds, gap)
 
     def spent(self, rounds: int, *, how: How = "best") -> accountant.Spent:
         """Return what so many rounds spend."""
@@ -402,9 +402,11 @@ class ClientLevel(Privacy):
         """Return what a round is charged for, as plain JSON values, for its record."""
         return {"event": self.event(number + 1).describe(), "rounds": number + 1}
 
-    @abc.abstractmethod
     def trust(self) -> str:
-        """Return who sees what without noise, in words."""
+        """Return who sees what without noise, in words: here where the server adds it."""
+        sums = self.facts.sums if self.facts is not None else ""
+        seen = "The server sees what is under the noise, which it adds itself."
+        return f"{seen} {sums} The promise is to those who see the model.".replace("  ", " ")
 
     def notes(self) -> tuple[str, ...]:
         """Return what else a reader should know: of the draw of cohorts, and when noise drowns the update."""

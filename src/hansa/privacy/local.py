@@ -31,7 +31,6 @@ class LocalDP(ClientLevel):
 
     integers: ClassVar[bool] = True
     amplified: ClassVar[bool] = False
-    where: ClassVar[str] = "on each client"
 
     def __post_init__(self) -> None:
         super().__post_init__()

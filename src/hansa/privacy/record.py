@@ -67,7 +67,6 @@ class RecordDP(Privacy):
     microbatch: int | None = None
 
     units: ClassVar[tuple[str, ...]] = ("record",)
-    where: ClassVar[str] = "in each step of local training"
 
     def __post_init__(self) -> None:
         super().__post_init__()

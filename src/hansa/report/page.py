@@ -32,7 +32,7 @@ from hansa.report.wording import (
     size,
 )
 
-_ENDED_WELL = {"finished", "target reached", "stopped by a callback", "privacy budget spent"}
+_ENDED_WELL = {"finished", "target reached", "stopped by a callback"}
 
 
 def render(data: ReportData) -> str:
