@@ -27,7 +27,7 @@ class Outcome:
     weights: dict[str, Any]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     """Run the script once on each installed backend."""
     found = {}

@@ -108,7 +108,7 @@ def width_of(longest: int, most: int) -> int:
 
     Example:
         >>> [width_of(n, 512) for n in (0, 3, 100, 256, 270, 800)]
-        [1, 4, 112, 256, 320, 448]
+        [1, 3, 112, 256, 320, 448]
     """
     if longest > most:
         longest = -(-longest // -(-longest // most))  # parts of about one size
