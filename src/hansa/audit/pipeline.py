@@ -120,8 +120,9 @@ def resized(private: ClientLevel, settings: Settings) -> ClientLevel:
     rest: dict[str, Any] = {}
     if isinstance(private, DistributedDP):
         threshold = private.threshold
-        if threshold is not None and private.facts is not None:
-            threshold = int(threshold / private.expected * population)
+        if private.facts is not None:
+            threshold = private.facts.fewest or threshold
+            threshold = None if threshold is None else int(threshold / private.expected * population)
         threshold = None if threshold is None else max(1, min(population, threshold))
         rest = {"threshold": threshold, "corrupt": min(private.corrupt, (threshold or population) - 1)}
     return dataclasses.replace(
