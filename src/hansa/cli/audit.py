@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json as json_module
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +11,15 @@ from rich.console import Console
 from rich.text import Text
 
 from hansa.audit import BUILT_IN, Audit, Finding, Settings, audit
+from hansa.cli.declaration import read_toml
 from hansa.cli.job import assemble, from_target
+from hansa.cli.privacy_section import privacy_of
 from hansa.cli.resolve import Options
 from hansa.encode import Quantise
 from hansa.errors import ConfigurationError
 from hansa.privacy import Privacy
 from hansa.secure_sum import as_secure_sum
+from hansa.ui import JsonProgress
 from hansa.ui.tables import plain_table
 
 
@@ -40,19 +42,25 @@ def audits(target: str | None, settings: Settings) -> Iterator[Audit]:
 
 
 def _planned(target: str) -> tuple[Privacy, Quantise | None]:
-    """Return the plan of a file, bound to its run, and how updates become integers there."""
+    """Return the plan of a file, and how updates become integers there.
+
+    Where the file declares a whole run, the plan is bound to it, so that noise for a budget is the run's.
+    """
+    raw = {} if Path(target).suffix != ".toml" else read_toml(Path(target))
+    if raw and set(raw) <= {"run", "privacy"} and "privacy" in raw:
+        return privacy_of(raw["privacy"], raw.get("run", {}).get("rounds", 1)), None
+    if raw and "privacy" not in raw:
+        raise ConfigurationError(
+            f"{target} has no section [privacy], so that there is nothing to audit. Leave the file out to "
+            "audit the plans that Hansa brings."
+        )
     federation = assemble(from_target(target, Options())).federation
     if federation.privacy is None:
-        raise ConfigurationError(
-            f"{target} declares no plan of privacy, so there is nothing to audit. Add one, for example\n\n"
-            '[privacy]\nkind = "central"\nepsilon = 8.0\ndelta = 1e-5\n\n'
-            "or run hansa audit without a file for the plans that Hansa brings."
-        )
-    plan = federation.plan().private
+        raise ConfigurationError(f"{target} has no plan of privacy, so that there is nothing to audit.")
     integers = federation.quantise
     if integers is None and not federation.secure_sum.sends_update:
         integers = Quantise()
-    return plan, integers
+    return federation.plan().private, integers
 
 
 def settings_of(*, canaries: int, rounds: int, seed: int | None, secure_sum: str) -> Settings:
@@ -71,38 +79,40 @@ def tell(made: Iterator[Audit], *, json: bool, full: bool) -> bool:
         full: Whether to write the table of a green one too, else a line.
     """
     if json:
-        told = [each.describe() for each in made]
-        passed = all(each["passed"] for each in told)
-        sys.stdout.write(json_module.dumps({"passed": passed, "audits": told}, indent=2) + "\n")
-        return passed
+        failed = 0
+        for each in made:
+            JsonProgress().write({"event": "audit", **each.describe()})
+            failed += not each.passed
+        return not failed
     console = Console(file=sys.stdout, highlight=False)
-    failed = []
-    for each in made:
-        _tell_one(console, each, full=full or not each.passed)
-        failed += [each.plan] * (not each.passed)
-    text = "The code does what the plan says, as far as canaries can see."
-    if failed:
-        text = f"The code does NOT do what the plan says: {'; '.join(failed)}. See ✗ above."
-    console.print()
-    console.print(Text(text, style="bold red" if failed else "green"))
-    return not failed
+    passed = [_tell_one(console, each, full=full or not each.passed) for each in made]
+    wrong = passed.count(False)
+    told = (
+        "nothing contradicts the plans" if not wrong else f"{wrong} of {len(passed)} do not do what they say"
+    )
+    console.print(Text(told, style="bold red" if wrong else "green"))
+    return not wrong
 
 
-def _tell_one(console: Console, made: Audit, *, full: bool) -> None:
+def _tell_one(console: Console, made: Audit, *, full: bool) -> bool:
     mark, style = ("✓", "green") if made.passed else ("✗", "bold red")
     title = Text(f"{mark} {made.plan}", style=style)
     asked = sum(not finding.skipped for finding in made.findings)
-    told = f"  {asked} questions, ε = {made.claimed:.2f} told, {made.proven:.2f} proven"
+    told = (
+        f"  {asked} questions; claimed ε {made.claimed:.3g}, proven ε {made.proven:.3g} at δ {made.delta:.2g}"
+    )
     title.append(told, style="not bold dim")
     console.print(title)
     if not full:
-        return
+        return made.passed
     table = plain_table()
     for name in ("", "question", "found", "allowed"):
         table.add_column(name, no_wrap=name in ("", "allowed"))
     for finding in made.findings:
         table.add_row(*_row(finding))
     console.print(table)
+    console.print()
+    return made.passed
 
 
 def _row(finding: Finding) -> tuple[Text, str, Text, str]:

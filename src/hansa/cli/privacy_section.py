@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from hansa.cli.keys import build, kind_of, make
 from hansa.cohort import AllClients, AtMost, FixedSize, Poisson
-from hansa.errors import ConfigurationError
+from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.privacy import PLANS, AdaptiveClip, Budget, Capped, Person, Privacy
 
 COHORTS = {"all": AllClients, "fixed": FixedSize, "poisson": Poisson, "at_most": AtMost}
@@ -35,6 +36,9 @@ def privacy_of(raw: Any, rounds: int, where: str = "[privacy]") -> Privacy:
     where = f"{where} of kind {kind!r}"
     if hidden := [key for key in ("facts", "budget") if key in rest]:
         raise ConfigurationError(f"{where} has no key {hidden[0]!r}: a budget is epsilon and delta.")
+    known = [field.name for field in dataclasses.fields(PLANS[kind]) if field.name not in ("facts", "budget")]
+    if unknown := [key for key in rest if key not in (*known, "epsilon")]:
+        raise UnknownNameError(f"key in {where}", unknown[0], (*known, "epsilon"))
     more = {key: _part(key, rest.pop(key), where) for key in _TAKEN_APART if key in rest}
     rest.setdefault("rounds", rounds)
     if "epsilon" in rest:

@@ -34,7 +34,7 @@ class CentralDP(ClientLevel):
     Example:
         >>> plan = CentralDP(rounds=10, population=100, noise_multiplier=4.0, clip=1.0)
         >>> round(plan.spent(10).epsilon, 2), plan.expected
-        (3.48, 100.0)
+        (3.34, 100.0)
     """
 
     adapts: ClassVar[bool] = True

@@ -133,7 +133,8 @@ def histogram(
     """
     noise = noise_of(privacy, ledger=ledger)
     through, by_column = as_secure_sum(secure_sum), isinstance(edges, Mapping)
-    tables = read_tables(clients, list(edges) if by_column and columns is None else columns, splits, through)
+    wanted = list(edges) if by_column and columns is None else columns
+    tables = read_tables(clients, wanted, splits, through if noise is None else None)
     if by_column:
         known: dict[Any, Edges] = {name: _checked(own) for name, own in edges.items()}
         for name in tables.columns:
@@ -143,7 +144,7 @@ def histogram(
     else:
         chosen = (_checked(edges),) * len(tables.columns)
     if noise is not None:
-        pay(noise, ledger)
+        pay(noise, ledger, tables.by_client)
     vectors = {name: encode_histogram(table, chosen) for name, table in tables.by_client.items()}
     counts = decode_counts(add(vectors, through, "statistics: histogram").reshape(-1, 2))
     if noise is None:

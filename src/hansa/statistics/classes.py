@@ -89,12 +89,13 @@ def class_counts(
         raise ConfigurationError("counts of classes with noise need classes=..., the public ones.")
     through, wanted = as_secure_sum(secure_sum), as_splits(splits)
     known = None if classes is None else _checked(classes)
-    labels = {name: _labels(data, wanted, name) for name, data in read(as_clients(clients), through).items()}
+    loaded = read(as_clients(clients), through if noise is None else None)
+    labels = {name: _labels(data, wanted, name) for name, data in loaded.items()}
     if not any(map(len, labels.values())):
         raise DataError(f"no client has rows in its split {' or '.join(map(repr, wanted))}.")
     public = _union(labels) if known is None else known
     if noise is not None:
-        pay(noise, ledger)
+        pay(noise, ledger, labels)
     vectors = {name: encode_classes(own, public) for name, own in labels.items()}
     counts = decode_counts(add(vectors, through, "statistics: class counts").reshape(-1, 2))
     if noise is None:

@@ -41,7 +41,7 @@ class Tables:
 
 
 def read_tables(
-    clients: Any, columns: Any = None, splits: Any = "train", secure_sum: SecureSum = PLAIN
+    clients: Any, columns: Any = None, splits: Any = "train", secure_sum: SecureSum | None = PLAIN
 ) -> Tables:
     """Read the clients' rows.
 
@@ -49,7 +49,8 @@ def read_tables(
         clients: What `hansa.Federation` takes.
         columns: Names or positions of columns, or one such; None takes all.
         splits: Names of splits, or one such.
-        secure_sum: How categories of text columns are found that are not declared.
+        secure_sum: How categories of text columns are found that are not declared; None where all must be,
+            since what is found is exact.
 
     Raises:
         ConfigurationError: If an argument is not of the right form, or features are not one array.
@@ -73,7 +74,7 @@ def read_tables(
     return Tables(columns=tuple(names[i] for i in chosen), by_client=by_client)
 
 
-def read(clients: Sequence[Client], secure_sum: SecureSum) -> dict[str, ClientData]:
+def read(clients: Sequence[Client], secure_sum: SecureSum | None) -> dict[str, ClientData]:
     """Return the clients' rows as they are before preprocessing; all must have the same columns."""
     known, _ = with_vocabularies(clients, secure_sum)
     loaded = {client.name: load(client, keep_missing=True) for client in known}

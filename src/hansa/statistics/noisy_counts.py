@@ -55,7 +55,7 @@ def noisy_quantiles(
 
     columns, d = tables.columns, len(tables.columns)
     known = bounds_of(bounds, columns)
-    pay(noise, ledger)
+    pay(noise, ledger, tables.by_client)
     edges = tuple(np.linspace(low, high, PARTS * PARTS + 1) for low, high in known)
     vectors = {
         name: encode_histogram(table, edges) for name, table in clamped(tables, known).by_client.items()

@@ -54,8 +54,8 @@ class Asked:
 def noisy_count(asked: Asked) -> Counts:
     """Return noisy numbers of values; of rows too, where the relation does not tell it."""
     through = as_secure_sum(asked.secure_sum)
-    tables = read_tables(asked.clients, asked.columns, asked.splits, through)
-    pay(asked.noise, asked.ledger)
+    tables = read_tables(asked.clients, asked.columns, asked.splits, None)
+    pay(asked.noise, asked.ledger, tables.by_client)
     columns, d = tables.columns, len(tables.columns)
     counts = sum_moments(columns, tables.by_client, through, "statistics: count", squares=False).counts
     cells = counts.present.tolist()
@@ -146,9 +146,9 @@ def _moments(
 ) -> tuple[SecureSum, Bounds, Moments]:
     """Return the exact moments of clamped values, paid for; only the server may see them."""
     through = as_secure_sum(asked.secure_sum)
-    tables = read_tables(asked.clients, asked.columns, asked.splits, through)
+    tables = read_tables(asked.clients, asked.columns, asked.splits, None)
     known = bounds_of(bounds, tables.columns)
-    pay(asked.noise, asked.ledger)
+    pay(asked.noise, asked.ledger, tables.by_client)
     within = clamped(tables, known).by_client
     return (
         through,

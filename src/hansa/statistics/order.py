@@ -169,8 +169,9 @@ def quantiles(
     """
     wanted = as_fractions(at)
     through, _ = as_secure_sum(secure_sum), _check_rounds(rounds)
-    tables = read_tables(clients, columns, splits, through)
-    if (noise := noise_of(privacy, bounds=bounds, ledger=ledger)) is not None:
+    noise = noise_of(privacy, bounds=bounds, ledger=ledger)
+    tables = read_tables(clients, columns, splits, through if noise is None else None)
+    if noise is not None:
         from hansa.statistics.noisy_counts import noisy_quantiles
 
         values, count, promise = noisy_quantiles(

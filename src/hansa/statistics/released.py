@@ -28,13 +28,13 @@ middle of what it can add, and its event, which is stated for half of the change
 Leaks:
     To the server: what it learns without noise too (each client's part with a plain sum, else the total), for
     it draws the noise. To everyone: the result, which is noisy; clients' names and schema; which rows or
-    columns cannot be used (infinite values, no rows at all, labels that are not classes).
+    columns cannot be used (infinite values, labels that are not classes, no rows or too few for delta).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from hansa.errors import ConfigurationError
 from hansa.privacy import Account, Ledger, Noise
 from hansa.privacy.account import charge
-from hansa.privacy.budget import is_real
+from hansa.privacy.budget import check_delta_for, is_real
 from hansa.privacy.events import Event
 from hansa.secure_sum import SecureSum
 from hansa.statistics.columns import Tables
@@ -132,8 +132,20 @@ def refuse(privacy: Any, what: str, instead: str) -> None:
         )
 
 
-def pay(noise: Noise, ledger: Paid) -> None:
-    """Charge one release, before anything is summed."""
+def pay(noise: Noise, ledger: Paid, held: Mapping[str, Sized]) -> None:
+    """Charge one release, before anything is summed.
+
+    Args:
+        noise: The noise.
+        ledger: What is charged.
+        held: The rows that each client has.
+
+    Raises:
+        BudgetError: It would exceed the budget.
+        ConfigurationError: A delta that says nothing about so many rows, or the ledger is none.
+    """
+    if noise.delta:
+        check_delta_for(noise.delta, sum(map(len, held.values())), of="the rows of all clients")
     charge(ledger, noise.event, neighbours=noise.neighbours)
 
 

@@ -138,21 +138,26 @@ def find_texts(
 
 
 def with_vocabularies(
-    clients: Sequence[Client], secure_sum: SecureSum
+    clients: Sequence[Client], secure_sum: SecureSum | None
 ) -> tuple[tuple[Client, ...], dict[str, TextCounts]]:
     """Return clients whose tables know the categories of all columns, and what was found, by column.
 
     Args:
         clients: The clients, of the same vocabularies (`hansa.data.client.check_clients`).
-        secure_sum: How sums come about.
+        secure_sum: How sums come about; None where there is to be none.
 
     Raises:
-        ConfigurationError: As `vocabulary`.
+        ConfigurationError: As `vocabulary`, or there would be a sum.
         DataError: As `vocabulary`, or a column has no text that is frequent enough.
     """
     declared = _table(clients[0]).vocabularies if isinstance(clients[0].source, Table) else {}
     if not declared:
         return tuple(clients), {}
+    if secure_sum is None:
+        raise ConfigurationError(
+            f"categories of {', '.join(map(repr, declared))} would be found by exact counts, which noise "
+            "does not cover. Declare them (categorical={column: [...]}), or drop the column."
+        )
     texts = {client.name: _read(client, declared) for client in clients}
     label = f"vocabulary of {', '.join(map(repr, declared))}"
     found = find_texts(texts, declared, secure_sum, label)
