@@ -14,7 +14,7 @@ SPENT = functools.cache(accountant.spent)
 
 SMALL = Settings(canaries=60, rounds=5, seed=2)
 CENTRAL, SECRET, ADAPTIVE = "CentralDP", "CentralDP, drawn in secret", "CentralDP, adaptive clip"
-LOCAL, BLT, DISTRIBUTED = "LocalDP", "MatrixDP, blt", "DistributedDP"
+LOCAL, BLT, DISTRIBUTED, RECORD = "LocalDP", "MatrixDP, blt", "DistributedDP", "RecordDP"
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +71,11 @@ def test_green_on_every_plan(name):
         (ADAPTIVE, faults.clip_moves_the_wrong_way, "noise of bits"),
         (SECRET, faults.everyone_takes_part, "cohorts"),
         (SECRET, faults.the_same_cohort_each_round, "cohorts"),
+        (RECORD, faults.no_clip_of_records, "clip"),
+        (RECORD, faults.half_the_noise_of_steps, "noise"),
+        (RECORD, faults.same_noise_of_steps, "noise reused"),
+        (RECORD, faults.same_minibatches, "minibatches"),
+        (RECORD, faults.all_records_each_step, "minibatches"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
