@@ -170,3 +170,43 @@ def the_same_cohort_each_round(monkeypatch):
     monkeypatch.setattr(
         "hansa.cohort.Poisson.draw", lambda self, clients, number, seeds: real(self, clients, 0, seeds)
     )
+
+
+def no_clip_of_records(monkeypatch):
+    _other_steps(monkeypatch, lambda steps: {"clip_l2": 1e12})
+
+
+def half_the_noise_of_steps(monkeypatch):
+    _other_steps(monkeypatch, lambda steps: {"noise": steps.noise / 2})
+
+
+def same_noise_of_steps(monkeypatch):
+    _other_steps(monkeypatch, lambda steps: {"key": b"k" * 32})
+
+
+def _other_steps(monkeypatch, change):
+    real = hansa.protect.private_steps
+
+    def private_steps(*args):
+        steps = real(*args)
+        return dataclasses.replace(steps, **change(steps))
+
+    monkeypatch.setattr("hansa.client.private_steps", private_steps)
+
+
+def same_minibatches(monkeypatch):
+    real = hansa.client.sampled_batches
+
+    def sampled(rows, *, rate, steps, stream):
+        return real(rows, rate=rate, steps=steps, stream=np.random.default_rng(0))
+
+    monkeypatch.setattr("hansa.client.sampled_batches", sampled)
+
+
+def all_records_each_step(monkeypatch):
+    real = hansa.client.sampled_batches
+
+    def sampled(rows, *, rate, steps, stream):
+        return real(rows, rate=1.0, steps=steps, stream=stream)
+
+    monkeypatch.setattr("hansa.client.sampled_batches", sampled)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hansa._version import __version__
 
 if TYPE_CHECKING:
-    from hansa import data, datasets, privacy, statistics
+    from hansa import audit, data, datasets, privacy, statistics
     from hansa.algorithms import (
         Algorithm,
         FedAdagrad,
@@ -66,7 +66,7 @@ _HOMES = {
     "compare": "hansa.api",
     "partition_svg": "hansa.report.partition",
 }
-_MODULES = ("data", "datasets", "errors", "privacy", "statistics", "ui")
+_MODULES = ("audit", "data", "datasets", "errors", "privacy", "statistics", "ui")
 
 __all__ = [
     "Algorithm",
@@ -97,6 +97,7 @@ __all__ = [
     "TopK",
     "Vector",
     "__version__",
+    "audit",
     "compare",
     "data",
     "datasets",

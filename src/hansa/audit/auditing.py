@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
-from hansa.audit.checks import findings
+from hansa.audit import records
 from hansa.audit.finding import Audit
 from hansa.audit.pipeline import Settings, observe, resized
+from hansa.audit.rounds import findings
 from hansa.cohort import AtMost, FixedSize, Poisson
 from hansa.errors import ConfigurationError
 from hansa.privacy import (
@@ -19,9 +20,12 @@ from hansa.privacy import (
     LocalDP,
     MatrixDP,
     Privacy,
+    RecordDP,
 )
 
 _ADAPTIVE = AdaptiveClip(target_unclipped=0.8, initial=0.5, lr=0.5)
+DRAWN = 0.3
+"""The chance with which a record is in a minibatch in an audit of `RecordDP`."""
 _GAP = AtMost(times=3, min_gap=2)
 
 BUILT_IN: Mapping[str, Privacy] = {
@@ -34,6 +38,7 @@ BUILT_IN: Mapping[str, Privacy] = {
     "MatrixDP, blt": MatrixDP(rounds=6, noise_multiplier=1.0, participation=_GAP),
     "MatrixDP, banded": MatrixDP(rounds=6, noise_multiplier=1.0, participation=_GAP, strategy="banded"),
     "DistributedDP": DistributedDP(rounds=6, noise_multiplier=1.0, threshold=140),
+    "RecordDP": RecordDP(rounds=6, noise_multiplier=1.0, clip=0.5),
 }
 """The plans that Hansa brings, each with settings in which something can be seen."""
 
@@ -72,28 +77,26 @@ def audit(privacy: Privacy, settings: Settings | None = None, *, name: str = "")
         True
     """
     settings = Settings() if settings is None else settings
-    if not isinstance(privacy, ClientLevel):
-        raise ConfigurationError(f"{type(privacy).__name__} cannot be audited: {privacy!r}.")
-    seen = observe(resized(privacy, settings), settings)
-    private = seen.private
+    if isinstance(privacy, RecordDP):
+        run = records.observe(records.resized(privacy, settings), settings, rate=DRAWN)
+        private, find = run.private, partial(records.findings, run)
+    elif isinstance(privacy, ClientLevel):
+        seen = observe(resized(privacy, settings), settings)
+        private, find = seen.private, partial(findings, seen)
+    else:
+        raise ConfigurationError(f"an audit is of a plan of hansa.privacy, got {privacy!r}.")
     spent = private.spent(settings.rounds)
-    found, proven = findings(seen, claimed=spent.epsilon, delta=spent.delta)
     return Audit(
         plan=name or type(privacy).__name__,
-        findings=found,
+        findings=find(claimed=spent.epsilon, delta=spent.delta),
         claimed=spent.epsilon,
-        proven=proven,
         delta=spent.delta,
-        settings=_told(settings, private),
+        settings={
+            "canaries": settings.canaries,
+            "rounds": settings.rounds,
+            "dimension": settings.dimension,
+            "seed": settings.seed,
+            "secure_sum": type(settings.secure_sum).__name__.lower(),
+            "plan": private.describe(),
+        },
     )
-
-
-def _told(settings: Settings, private: ClientLevel) -> dict[str, Any]:
-    return {
-        "canaries": settings.canaries,
-        "rounds": settings.rounds,
-        "dimension": settings.dimension,
-        "seed": settings.seed,
-        "secure_sum": type(settings.secure_sum).__name__.lower(),
-        "plan": private.describe(),
-    }

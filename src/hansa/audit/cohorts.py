@@ -29,8 +29,7 @@ def cohorts(seen: Seen) -> Finding:
         )
     sizes = drawn.sum(axis=1)
     if isinstance(who, Poisson):
-        rate = who.rate
-        strays = np.append((sizes - rate * count) / np.sqrt(count * rate * (1 - rate) + 1e-12), _alike(drawn))
+        strays = _strays(drawn, who.rate)
         if who.cap is not None:
             strays = np.append(strays, np.where(sizes > who.cap, np.inf, 0.0))
     else:
@@ -44,6 +43,30 @@ def cohorts(seen: Seen) -> Finding:
         measured=worst,
         high=far(len(strays)),
     )
+
+
+def minibatches(drawn: NDArray[np.bool_], rate: float) -> Finding:
+    """Return how far minibatches are from what the accountant counts on: each record with the same chance.
+
+    Args:
+        drawn: Which records are in which, shape ``(minibatches, records)``.
+        rate: The chance.
+    """
+    strays = _strays(drawn, rate)
+    worst = float(np.abs(strays).max())
+    return Finding(
+        name="minibatches",
+        words=f"sizes and overlaps of minibatches are {worst:.2g} deviations from independent draws, at most",
+        measured=worst,
+        high=far(len(strays)),
+    )
+
+
+def _strays(drawn: NDArray[np.bool_], rate: float) -> NDArray[np.float64]:
+    """Return sizes and overlaps of Poisson draws, in deviations from what they are expected to be."""
+    count = drawn.shape[1]
+    spread = np.sqrt(count * rate * (1 - rate) + 1e-12)
+    return np.append((drawn.sum(axis=1) - rate * count) / spread, _alike(drawn))
 
 
 def _alike(drawn: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -64,7 +64,6 @@ class Audit:
         plan: The kind of the plan, and what is special about it.
         findings: What was asked and found.
         claimed: The epsilon that the plan tells for the run that was audited.
-        proven: An epsilon that a guesser proves the run exceeds.
         delta: For both.
         settings: How the audit was made, as plain JSON values.
     """
@@ -72,7 +71,6 @@ class Audit:
     plan: str
     findings: tuple[Finding, ...]
     claimed: float
-    proven: float
     delta: float
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -85,6 +83,11 @@ class Audit:
     def failed(self) -> tuple[str, ...]:
         """Names of the findings that contradict the plan."""
         return tuple(finding.name for finding in self.findings if not finding.passed)
+
+    @property
+    def proven(self) -> float:
+        """An epsilon that a guesser proves the run exceeds."""
+        return next((finding.measured for finding in self.findings if finding.name == "epsilon"), 0.0)
 
     def __getitem__(self, name: str) -> Finding:
         """Return the finding of a name."""

@@ -120,8 +120,9 @@ def resized(private: ClientLevel, settings: Settings) -> ClientLevel:
     rest: dict[str, Any] = {}
     if isinstance(private, DistributedDP):
         threshold = private.threshold
-        if threshold is not None and private.facts is not None:
-            threshold = int(threshold / private.expected * population)
+        if private.facts is not None:
+            threshold = private.facts.fewest or threshold
+            threshold = None if threshold is None else int(threshold / private.expected * population)
         threshold = None if threshold is None else max(1, min(population, threshold))
         rest = {"threshold": threshold, "corrupt": min(private.corrupt, (threshold or population) - 1)}
     return dataclasses.replace(
@@ -177,19 +178,19 @@ def observe(private: ClientLevel, settings: Settings) -> Seen:
         seed=seed,
         title="audit",
     )
-    watch = _Watch(federation)
+    watch = Watch(federation)
     federation.fit(settings.rounds, clients_validate="none", progress=watch)
     return _seen(watch, engine, directions, sent)
 
 
-def _seen(watch: _Watch, engine: Watched, directions: Directions, sent: NDArray[np.float64]) -> Seen:
+def _seen(watch: Watch, engine: Watched, directions: Directions, sent: NDArray[np.float64]) -> Seen:
     if engine.plan is None:
         raise ConfigurationError("the engine was never started.")
     plan, records = engine.plan, tuple(watch.records)
     private = _client_level(plan)
     fixed = getattr(private.clip, "norm", 0.0)
     clips = tuple(float(record.privacy.get("clip_l2", fixed)) for record in records)
-    moved = np.diff(np.stack([np.zeros(directions.dimension), *watch.models]), axis=0) * private.expected
+    moved = watch.moved(directions.dimension) * private.expected
     count, ratios = len(sent), ()
     if engine.taps:
         keys = list(engine.messages)
@@ -253,10 +254,11 @@ def _client_level(plan: Plan) -> ClientLevel:
     return plan.private
 
 
-class _Watch:
+class Watch:
     """Keeps the model and the record of each round."""
 
     def __init__(self, federation: Federation) -> None:
+        """Take the federation that is watched."""
         self._federation = federation
         self.models: list[NDArray[np.float64]] = []
         self.records: list[RoundRecord] = []
@@ -271,3 +273,7 @@ class _Watch:
 
     def end(self, status: str) -> None:
         """Do nothing."""
+
+    def moved(self, size: int) -> NDArray[np.float64]:
+        """Return how each round moved the model, which was zero, shape ``(rounds, size)``."""
+        return np.diff(np.stack([np.zeros(size), *self.models]), axis=0)

@@ -13,9 +13,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.audit.pipeline import Seen
-from hansa.privacy import CentralDP, DistributedDP, LocalDP, MatrixDP
-
 Floats = NDArray[np.float64]
 TOLERANCE = 0.05
 """What rounding to coarse grids and the like may add to a ratio."""
@@ -41,53 +38,28 @@ def far(questions: int = 1) -> float:
 class Scores:
     """What was seen, in units in which the noise that the plan claims has deviation 1.
 
-    With `MatrixDP` releases are brought back to independent ones by the strategy's own matrix.
-
     Attributes:
-        seen: What was seen.
+        values: Releases along the directions, shape ``(n, d)``; the first ``m`` are the canaries'.
+        patterns: What each canary adds to each release along its direction if it is sent, shape ``(n, m)``.
+        sent: The sign of what each sends, or 0, shape ``(m,)``.
+        tossed: Of which of them a coin decided that, shape ``(m,)``.
+        apart: How far what is sent and what is not are apart, in clips: 1, or 2 where the other is minus it.
+        secret: Whether who is in which release is not known to those who see them.
+        turned: Noise as it was drawn, where releases show it rotated, shape ``(n, d)``; None elsewhere.
     """
 
-    seen: Seen
-
-    @cached_property
-    def _units(self) -> tuple[Floats, Floats]:
-        """Return releases and parts of clients in them, in units of the noise."""
-        seen, private = self.seen, self.seen.private
-        there = seen.there.astype(np.float64)
-        if isinstance(private, MatrixDP):
-            column = private.correlation.coefficients()
-            apart = np.subtract.outer(np.arange(len(column)), np.arange(len(column)))
-            matrix = np.where(apart >= 0, column[apart], 0.0)
-            matrix /= private.correlation.sensitivity()
-            return matrix @ seen.releases / private.noise, matrix @ there / private.noise
-        return seen.releases / self.claimed[:, None], there / self.claimed[:, None]
-
-    @cached_property
-    def claimed(self) -> Floats:
-        """Deviation of the noise of each release, in clips, as the plan has it; 0 where none is due."""
-        seen, private = self.seen, self.seen.private
-        z = private.noise_of_updates if isinstance(private, CentralDP) else private.noise
-        claimed = np.full(len(seen.releases), z)
-        if isinstance(private, DistributedDP):
-            # All who answer bring a share; those who must, bring all of it.
-            claimed *= np.sqrt(seen.answered / private.sharers)
-        elif isinstance(private, LocalDP) and not seen.single:
-            claimed *= np.sqrt(seen.answered)
-        return np.where(claimed > 0, claimed, 1.0)
-
-    @cached_property
-    def opened(self) -> NDArray[np.bool_]:
-        """Which releases there were: those of void rounds are none, but with `MatrixDP`."""
-        seen, private = self.seen, self.seen.private
-        if seen.single or isinstance(private, MatrixDP):
-            return np.ones(len(seen.releases), np.bool_)
-        void = np.array([bool(record.void) for record in seen.records])
-        return ~void & ((seen.answered > 0) | isinstance(private, CentralDP))
+    values: Floats
+    patterns: Floats
+    sent: Floats
+    tossed: NDArray[np.bool_]
+    apart: float = 1.0
+    secret: bool = False
+    turned: Floats | None = None
 
     @cached_property
     def noise(self) -> Floats:
-        """Directions that nobody sends, shape ``(releases that were opened, unused)``."""
-        return self._units[0][self.opened, self.seen.there.shape[1] :]
+        """Directions that nobody sends, shape ``(n, d - m)``."""
+        return self.values[:, len(self.sent) :]
 
     @cached_property
     def covariance(self) -> Floats:
@@ -95,34 +67,34 @@ class Scores:
         return self.noise @ self.noise.T / self.noise.shape[1]
 
     @cached_property
-    def _patterns(self) -> Floats:
-        """What each client adds to each release along its direction, if it sends its canary."""
-        return self._units[1][self.opened]
-
-    @cached_property
     def parts(self) -> Floats:
-        """How strong each client is in all releases together, in deviations of the claimed noise."""
-        return np.sqrt(np.einsum("ri,ri->i", self._patterns, self._patterns))
+        """How strong each canary is in all releases together, in deviations of the claimed noise."""
+        return np.sqrt(np.einsum("ri,ri->i", self.patterns, self.patterns))
 
     @cached_property
-    def played(self) -> NDArray[np.bool_]:
-        """Which clients took part at all."""
-        return self.parts > 0
+    def inserted(self) -> NDArray[np.bool_]:
+        """Which canaries were sent by the toss of a coin and are in a release."""
+        return self.tossed & (self.sent > 0) & (self.parts > 0)
+
+    @cached_property
+    def held_out(self) -> NDArray[np.bool_]:
+        """Which were not sent by the toss of a coin, and would be in a release."""
+        return self.tossed & (self.sent <= 0) & (self.parts > 0)
 
     @cached_property
     def raw(self) -> Floats:
-        """Each client's direction in all releases together, in deviations of the claimed noise."""
-        values = self._units[0][self.opened][:, : len(self.parts)]
-        return np.einsum("ri,ri->i", self._patterns, values) / np.where(self.played, self.parts, 1.0)
+        """Each canary's direction in all releases together, in deviations of the claimed noise."""
+        values = self.values[:, : len(self.sent)]
+        return np.einsum("ri,ri->i", self.patterns, values) / np.where(self.parts > 0, self.parts, 1.0)
 
     @cached_property
     def found(self) -> Floats:
         """The same, in deviations of the noise that was found."""
-        spread = np.einsum("ri,rs,si->i", self._patterns, self.covariance, self._patterns, optimize=True)
-        spread = np.sqrt(np.maximum(spread, 1e-18)) / np.where(self.played, self.parts, 1.0)
+        spread = np.einsum("ri,rs,si->i", self.patterns, self.covariance, self.patterns, optimize=True)
+        spread = np.sqrt(np.maximum(spread, 1e-18)) / np.where(self.parts > 0, self.parts, 1.0)
         return self.raw / spread
 
     @cached_property
-    def blind(self) -> Floats:
-        """Each client's direction in the sum of all releases: for who does not know who took part when."""
-        return self._units[0][self.opened][:, : len(self.parts)].sum(axis=0)
+    def guessed(self) -> Floats:
+        """How much each canary seems to be there to those who see releases."""
+        return self.values[:, : len(self.sent)].sum(axis=0) if self.secret else self.found

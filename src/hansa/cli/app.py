@@ -272,24 +272,55 @@ def recipes(json: _Json = False) -> None:
     tell_recipes(json=json)
 
 
+_AUDIT_HELP = """Does the code do what the plan of privacy says?
+
+Made-up clients, [bold]canaries[/bold], go through the real pipeline: clip, sum, noise, ledger.
+Half of them, by the toss of a coin, send a direction that nobody else sends.
+How much of each comes out shows what was done to it; directions that nobody
+sent show the noise. No data of yours are used but their numbers of rows.
+
+Is each contribution clipped, that of a client with 90 % of the data too?
+Is the noise as large as the plan says in every round, and never used twice?
+Is the denominator the same when clients fall silent? Are cohorts drawn as told?
+Does a guesser prove a larger epsilon than the plan tells?
+
+[bold]Examples[/bold]
+
+  [cyan]hansa audit[/cyan]                        all plans that Hansa brings
+  [cyan]hansa audit my.toml[/cyan]                the plan of a file, with its noise
+  [cyan]hansa audit my.toml --canaries 800[/cyan] sees smaller faults
+  [cyan]hansa audit --json --seed 1[/cyan]        the same each time, for CI
+
+Green is not a proof: canaries see faults of the code, not of the mathematics,
+and epsilons that they prove stay below log(canaries). Red is one.
+"""
+
+
 @app.command(
-    epilog="Example: [cyan]hansa audit hospitals.toml[/cyan]. Exit code 1 if something contradicts a plan."
+    help=_AUDIT_HELP,
+    epilog="[dim]Exit codes: 0 green, 1 red, 2 what was asked for cannot work.[/dim]",
 )
-def audit(
+def audit(  # noqa: PLR0917 - typer passes options by name
     target: Annotated[
-        str, typer.Argument(help="TOML file with a section [privacy]; none audits all plans.")
-    ] = "",
-    canaries: Annotated[int, typer.Option(help="Clients that send a canary or not: more see more.")] = 60,
-    rounds: Annotated[int, typer.Option(help="Rounds of each audit.")] = 6,
-    seed: Annotated[int | None, typer.Option(help="Make the audit repeatable, its noise too.")] = None,
+        str | None,
+        typer.Argument(help="A TOML file with \\[privacy]. Default: all built-in plans.", show_default=False),
+    ] = None,
+    canaries: Annotated[int, typer.Option(help="Clients, or records, that are made up; 8 or more.")] = 200,
+    rounds: Annotated[int, typer.Option(help="Rounds; clients are silent in the last two. 3 or more.")] = 6,
+    seed: Annotated[
+        int | None, typer.Option(help="Makes it repeatable, noise included.", show_default=False)
+    ] = None,
+    secure_sum: Annotated[
+        str, typer.Option(help="The sum: plain, or masking and sealed with few canaries.")
+    ] = "plain",
     json: _Json = False,
 ) -> None:
-    """Ask whether the code does what a plan of privacy says: canaries through the real rounds."""
-    from hansa.cli.audit import audits, tell_audits
+    """Check that the code does what the plan of privacy says."""
+    from hansa.cli import audit as auditing
 
-    done = audits(target, canaries=canaries, rounds=rounds, seed=seed)
-    tell_audits(done, json=json)
-    if not all(each.passed for each in done):
+    settings = auditing.settings_of(canaries=canaries, rounds=rounds, seed=seed, secure_sum=secure_sum)
+    full = target is not None
+    if not auditing.tell(auditing.audits(target, settings), json=json, full=full):
         raise typer.Exit(1)
 
 

@@ -2,81 +2,122 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from hansa.audit import BUILT_IN, Audit, Settings, audit
+from hansa.audit import BUILT_IN, Audit, Finding, Settings, audit
 from hansa.cli.declaration import read_toml
+from hansa.cli.job import assemble, from_target
 from hansa.cli.privacy_section import privacy_of
+from hansa.cli.resolve import Options
+from hansa.encode import Quantise
 from hansa.errors import ConfigurationError
-from hansa.privacy import ClientLevel, Privacy
+from hansa.privacy import Privacy
+from hansa.secure_sum import as_secure_sum
 from hansa.ui import JsonProgress
+from hansa.ui.tables import plain_table
 
 
-def audits(target: str, *, canaries: int, rounds: int, seed: int | None) -> list[Audit]:
-    """Audit the plan of a TOML file, or all plans that Hansa brings.
+def audits(target: str | None, settings: Settings) -> Iterator[Audit]:
+    """Audit the plan of a TOML file or a recipe, or all plans that Hansa brings, one after another.
 
     Args:
-        target: The file; empty for all plans.
-        canaries: Clients that send a canary, or not.
-        rounds: Rounds of each audit.
-        seed: Makes it repeatable; None does not.
+        target: The file or recipe, or None.
+        settings: How audits are made.
 
     Raises:
-        ConfigurationError: The file has no plan, or one of single records.
+        ConfigurationError: The file has no plan of privacy, or one that cannot be.
     """
-    settings = Settings(canaries=canaries, rounds=rounds, seed=seed)
-    plans = BUILT_IN if not target else {Path(target).name: _plan_of(Path(target), rounds)}
-    return [audit(plan, settings, name=name) for name, plan in plans.items()]
+    if target is None:
+        for name, plan in BUILT_IN.items():
+            yield audit(plan, settings, name=name)
+        return
+    plan, quantise = _planned(target)
+    yield audit(plan, dataclasses.replace(settings, quantise=quantise), name=Path(target).name)
 
 
-def _plan_of(path: Path, rounds: int) -> Privacy:
-    raw = read_toml(path)
-    if "privacy" not in raw:
+def _planned(target: str) -> tuple[Privacy, Quantise | None]:
+    """Return the plan of a file, and how updates become integers there.
+
+    Where the file declares a whole run, the plan is bound to it, so that noise for a budget is the run's.
+    """
+    raw = {} if Path(target).suffix != ".toml" else read_toml(Path(target))
+    if raw and set(raw) <= {"run", "privacy"} and "privacy" in raw:
+        return privacy_of(raw["privacy"], raw.get("run", {}).get("rounds", 1)), None
+    if raw and "privacy" not in raw:
         raise ConfigurationError(
-            f"{path} has no section [privacy], so that there is nothing to audit. Leave the file out to "
+            f"{target} has no section [privacy], so that there is nothing to audit. Leave the file out to "
             "audit the plans that Hansa brings."
         )
-    plan = privacy_of(raw["privacy"], raw.get("run", {}).get("rounds", rounds))
-    if not isinstance(plan, ClientLevel):
-        raise ConfigurationError(
-            f"{path} protects single records, in the steps of local training; an audit sends whole updates "
-            "as canaries, and can look at plans that protect clients."
-        )
-    return plan
+    federation = assemble(from_target(target, Options())).federation
+    if federation.privacy is None:
+        raise ConfigurationError(f"{target} has no plan of privacy, so that there is nothing to audit.")
+    integers = federation.quantise
+    if integers is None and not federation.secure_sum.sends_update:
+        integers = Quantise()
+    return federation.plan().private, integers
 
 
-def tell_audits(done: list[Audit], *, json: bool) -> None:
-    """Write audits for people or for programs."""
+def settings_of(*, canaries: int, rounds: int, seed: int | None, secure_sum: str) -> Settings:
+    """Return how audits are made, for what the command line says."""
+    if seed is not None and seed < 0:
+        raise ConfigurationError(f"--seed must be 0 or more, got {seed}.")
+    return Settings(canaries=canaries, rounds=rounds, seed=seed, secure_sum=as_secure_sum(secure_sum))
+
+
+def tell(made: Iterator[Audit], *, json: bool, full: bool) -> bool:
+    """Write audits, and return whether all are green.
+
+    Args:
+        made: The audits, made as they are asked for.
+        json: Whether to write JSON, else tables for people.
+        full: Whether to write the table of a green one too, else a line.
+    """
     if json:
-        for each in done:
+        failed = 0
+        for each in made:
             JsonProgress().write({"event": "audit", **each.describe()})
-        return
-    console = Console(highlight=False)
-    for each in done:
-        mark, style = ("✓", "green") if each.passed else ("✗", "red")
-        console.print(Text(f"{mark} {each.plan}", style=f"bold {style}"))
-        console.print(
-            Text(f"  claimed ε {each.claimed:.3g}, proven ε {each.proven:.3g} at δ {each.delta:.2g}", "dim")
-        )
-        console.print(_findings(each))
-        console.print()
-    wrong = sum(not each.passed for each in done)
-    told = "nothing contradicts the plans" if not wrong else f"{wrong} of {len(done)} do not do what they say"
-    console.print(Text(told, style="green" if not wrong else "red"))
+            failed += not each.passed
+        return not failed
+    console = Console(file=sys.stdout, highlight=False)
+    passed = [_tell_one(console, each, full=full or not each.passed) for each in made]
+    wrong = passed.count(False)
+    told = (
+        "nothing contradicts the plans" if not wrong else f"{wrong} of {len(passed)} do not do what they say"
+    )
+    console.print(Text(told, style="bold red" if wrong else "green"))
+    return not wrong
 
 
-def _findings(told: Audit) -> Table:
-    table = Table.grid(padding=(0, 1))
-    table.add_column(width=3)
-    table.add_column(no_wrap=True)
-    for finding in told.findings:
-        mark = "-" if finding.skipped else "✓" if finding.passed else "✗"
-        style = "dim" if finding.skipped else "green" if finding.passed else "red"
-        allowed = f" (allowed: {finding.allowed})" if finding.allowed and not finding.skipped else ""
-        words = Text(finding.skipped or finding.words, "dim" if finding.skipped else "")
-        table.add_row(Text(f"  {mark}", style), finding.name, words.append(allowed, "dim"))
-    return table
+def _tell_one(console: Console, made: Audit, *, full: bool) -> bool:
+    mark, style = ("✓", "green") if made.passed else ("✗", "bold red")
+    title = Text(f"{mark} {made.plan}", style=style)
+    asked = sum(not finding.skipped for finding in made.findings)
+    told = (
+        f"  {asked} questions; claimed ε {made.claimed:.3g}, proven ε {made.proven:.3g} at δ {made.delta:.2g}"
+    )
+    title.append(told, style="not bold dim")
+    console.print(title)
+    if not full:
+        return made.passed
+    table = plain_table()
+    for name in ("", "question", "found", "allowed"):
+        table.add_column(name, no_wrap=name in ("", "allowed"))
+    for finding in made.findings:
+        table.add_row(*_row(finding))
+    console.print(table)
+    console.print()
+    return made.passed
+
+
+def _row(finding: Finding) -> tuple[Text, str, Text, str]:
+    if finding.skipped:
+        return Text("–", style="dim"), finding.name, Text(f"not asked: {finding.skipped}", style="dim"), ""
+    good = finding.passed
+    mark = Text("✓" if good else "✗", style="green" if good else "bold red")
+    return mark, finding.name, Text(finding.words, style="" if good else "bold red"), finding.allowed
