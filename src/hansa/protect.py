@@ -79,7 +79,9 @@ def protected(plan: Plan, client: str, reply: Reply, *, start: Start, seeds: See
     integers, clipped = plan.encoder.encode(vector, 1.0, seed=start.seed, randomness=rounding)
     if private.integers:
         most = plan.encoder.bound + private.largest_noise
-        key = seeds.hidden.key("noise", client, start.round)
+        # Other integers get other noise, so that a round that is played again never sends two with the same.
+        seen = hashlib.sha256(np.asarray(integers, "<i8").tobytes()).digest().hex()
+        key = seeds.hidden.key("noise", client, start.round, seen)
         integers = np.clip(integers + _own_noise(private, len(integers), key), -most, most)
     return dataclasses.replace(reply, delta=Delta(vector=integers, weight=1.0), clipped=clipped)
 
