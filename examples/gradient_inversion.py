@@ -275,8 +275,8 @@ def meanings(results: dict[str, Result], secure_sum: str) -> list[Html]:
         f"{clear if secure_sum == 'plain' else protocol}",
         INSIDE: "Each person adds a small share of noise, and only the noisy sum can be seen (DistributedDP, "
         f"ε = {inside.epsilon:.1f} for this round). Together it is about as much as one person alone adds "
-        "at home, about a tenth of what all of them add there. Whom the sum exposed is hidden like all others: at "
-        f"most {inside.near.max():.0f} dB for anybody.",
+        "at home, about a tenth of what all of them add there. Whom the sum exposed is hidden like all "
+        f"others: at most {inside.near.max():.0f} dB for anybody.",
         BLIND: "For comparison: the average of the same digit, written by other people. A picture that is no "
         "nearer than this one tells which digit it is, and no more.",
     }
