@@ -12,7 +12,8 @@ from hansa.cli.declaration import declare
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/guide.md")
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+INVERSION = ROOT / "examples/gradient_inversion.py"
+EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - {INVERSION})
 
 
 def python_blocks(document: str) -> list[str]:
@@ -45,6 +46,28 @@ def test_examples_run(example, tmp_path):
         [sys.executable, example], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_gradient_inversion_shows_what_protects_and_what_does_not(tmp_path):
+    done = subprocess.run(
+        [sys.executable, INVERSION], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = re.findall(r"^(\w.*?) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+|none)$", done.stdout, re.MULTILINE)
+    psnr = {name: [float(number) for number in numbers] for name, *numbers, _ in lines}
+    assert min(psnr["Plain update"]) > 100
+    assert min(psnr["Clipped"]) > 100
+    assert max(psnr["Clipped, noise added at home"]) < 12
+    one, best, most = psnr["Sum of 100"]
+    assert one < 15
+    assert best < 18
+    assert most > 60  # a sum alone is no promise: one unit answers to one person
+    assert max(psnr["Sum of 100, noise inside"]) < 14
+    bounded = {name for name, *_, epsilon in lines if epsilon != "none"}
+    assert bounded == {"Clipped, noise added at home", "Sum of 100, noise inside"}
+    page = (tmp_path / "gradient_inversion.html").read_text()
+    assert page.count('role="img"') == 14
+    assert "Content-Security-Policy" in page
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from hansa.errors import RunError
@@ -46,18 +47,48 @@ def render(data: ReportData) -> str:
         script are inside, and its content security policy forbids the rest. Every text of the data
         is escaped.
     """
+    good = "ok" if data.status in _ENDED_WELL else "stopped"
+    status = tag("p", tag("i"), data.status or "unknown", class_=f"status {good}")
+    main = [_hero(data), *_sections(data)]
+    return _whole(data.title or "Federated run", "Report of a federated run", main, status)
+
+
+def sheet(title: str, kind: str, *main: Child) -> str:
+    """Return another page that looks like a report, and is as closed: for examples and studies.
+
+    Args:
+        title: Title of the page.
+        kind: What the page is, beside the name of Hansa.
+        main: What is on it: `hero`, then parts made by `section`.
+    """
+    return _whole(title, kind, main)
+
+
+def hero(kicker: str, headline: Child, lead: str, *children: Child) -> Html:
+    """Return the top of a `sheet`: what it is about, what was found, how in a sentence or two, and more."""
+    words = tag("div", tag("p", kicker, class_="kicker"), tag("h1", headline), tag("p", lead, class_="lead"))
+    return tag("section", words, *children, class_="hero")
+
+
+def section(title: str, about: str, *children: Child) -> Html:
+    """Return a part of a page, with a heading and a sentence below it, which may be empty."""
+    lead = tag("p", about, class_="lead") if about else None
+    return tag("section", tag("h2", title), lead, *children)
+
+
+def _whole(title: str, kind: str, main: Iterable[Child], status: Html | None = None) -> str:
     body = tag(
         "body",
         tag("a", "Skip to the result", href="#result", class_="skip"),
-        _masthead(data),
-        tag("main", _hero(data), *_sections(data), id="result"),
+        _masthead(kind, status),
+        tag("main", *main, id="result"),
         tag(
             "footer",
             tag("p", "Written by Hansa. This page is a single file; it loads nothing and sends nothing."),
         ),
         Html(f"<script>{asset('script.js')}</script>"),
     )
-    return f'<!doctype html>\n<html lang="en">{_head(data).text}{body.text}</html>\n'
+    return f'<!doctype html>\n<html lang="en">{_head(title).text}{body.text}</html>\n'
 
 
 def write_report(data: ReportData, path: str | os.PathLike[str]) -> Path:
@@ -73,8 +104,17 @@ def write_report(data: ReportData, path: str | os.PathLike[str]) -> Path:
     Raises:
         RunError: The file cannot be written.
     """
+    return write_page(render(data), path)
+
+
+def write_page(text: str, path: str | os.PathLike[str]) -> Path:
+    """Write the text of a page to a file, whole or not at all; a file there is replaced.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
     target = Path(path)
-    content = render(data).encode()
+    content = text.encode()
     temporary = ""
     try:
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
@@ -96,7 +136,7 @@ def write_report(data: ReportData, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _head(data: ReportData) -> Html:
+def _head(title: str) -> Html:
     digest = base64.b64encode(hashlib.sha256(asset("script.js").encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
@@ -108,23 +148,18 @@ def _head(data: ReportData) -> Html:
         '<meta name="color-scheme" content="light dark"><meta name="generator" content="Hansa">'
     )
     style = Html(f"<style>{asset('charts.css')}{asset('style.css')}</style>")
-    return tag("head", metas, tag("title", data.title or "Federated run"), style)
+    return tag("head", metas, tag("title", title), style)
 
 
-def _masthead(data: ReportData) -> Html:
+def _masthead(kind: str, status: Html | None) -> Html:
     mark = Html(
         '<svg class="mark" viewBox="0 0 24 24" aria-hidden="true">'
         '<path d="M12 12L5 5.5M12 12l7-6.5M12 12v8"/>'
         '<circle cx="12" cy="12" r="3.4"/><circle cx="4.6" cy="5" r="2.1"/><circle cx="19.4" cy="5" r="2.1"/>'
         '<circle cx="12" cy="20.6" r="2.1"/></svg>'
     )
-    good = "ok" if data.status in _ENDED_WELL else "stopped"
-    return tag(
-        "header",
-        tag("p", mark, "Hansa", tag("span", "Report of a federated run"), class_="brand"),
-        tag("p", tag("i"), data.status or "unknown", class_=f"status {good}"),
-        class_="masthead",
-    )
+    brand = tag("p", mark, "Hansa", tag("span", kind), class_="brand")
+    return tag("header", brand, status, class_="masthead")
 
 
 def _hero(data: ReportData) -> Html:
@@ -211,8 +246,4 @@ def _sections(data: ReportData) -> list[Html]:
     ]
     parts.append(("Details", "", [part for part in folded if part]))
     shown = [(title, about, [c for c in children if c is not None]) for title, about, children in parts]
-    return [
-        tag("section", tag("h2", title), tag("p", about, class_="lead") if about else None, *children)
-        for title, about, children in shown
-        if children
-    ]
+    return [section(title, about, *children) for title, about, children in shown if children]
