@@ -12,9 +12,12 @@ from keras import layers
 
 import hansa
 from hansa.algorithms import ALGORITHMS
+from hansa.api.loop import drive
 from hansa.bridge import load_trainer
 from hansa.engine import Local, Vector
 from hansa.errors import ConfigurationError, UnknownNameError
+from hansa.rng import Seeds
+from hansa.round import first_state, round_steps
 from hansa.testing.contracts.engine import check_engine
 from least_squares import federation as least_squares
 
@@ -120,6 +123,48 @@ def test_settings_that_reach_local_work():
     fed = hansa.Federation(model(*SIMPLE, optimizer=adam), people(), algorithm=algorithm, **settings)
     check(fed, Vector(workers=2), evaluation={"local_metrics": True})
     check(fed, Vector(workers=2), evaluation={"clients_validate": "cohort"})
+
+
+@pytest.mark.parametrize("body", ["simple", "dropout", "convolution", "recurrent"])
+def test_private_steps(body):
+    recurrent = (
+        functools.partial(layers.Reshape, (6, 6)),
+        functools.partial(layers.GRU, 3),
+        dense(1, "sigmoid"),
+    )
+    convolves, image = CONVOLUTION, (6, 6, 1)
+    made, shape = {
+        "simple": (SIMPLE, (WIDTH,)),
+        "dropout": (DROPOUT, (WIDTH,)),
+        "convolution": (convolves, image),
+        "recurrent": (recurrent, image),
+    }[body]
+    # The smallest clients often draw no row, the largest more than a microbatch.
+    private = hansa.privacy.RecordDP(rounds=3, noise_multiplier=0.5, clip=0.3, microbatch=6)
+    fed = hansa.Federation(
+        model(*made, shape=shape), people(shape=shape), algorithm=hansa.FedAvg(batch_size=8), privacy=private
+    )
+    fed.seeds = Seeds(3, bytes(32))
+    check(fed, Vector(workers=2), atol=1e-4)
+
+
+def test_private_steps_do_not_depend_on_the_number_of_workers():
+    weights = []
+    for workers in (1, 2):
+        private = hansa.privacy.RecordDP(rounds=2, noise_multiplier=0.5)
+        fed = hansa.Federation(model(*SIMPLE), people(), privacy=private)
+        fed.seeds = Seeds(1, bytes(32))
+        plan, start = engines(fed, Vector(workers=workers))
+        engine = start()
+        weights.append(drive(round_steps(plan, first_state(plan), fed.seeds), engine)[0].weights)
+        engine.close()
+    np.testing.assert_array_equal(*weights)
+
+
+def test_private_steps_refuse_batch_normalization_when_the_plan_is_made():
+    private = hansa.privacy.RecordDP(rounds=2, noise_multiplier=0.5)
+    with pytest.raises(ConfigurationError, match="batch normalization"):
+        hansa.Federation(model(*NORMALIZED), people(), privacy=private).plan()
 
 
 def test_a_function_that_aggregates_gets_every_update():

@@ -42,7 +42,7 @@ from hansa.engine import Declared, Engine
 from hansa.engine.engine import told
 from hansa.errors import ConfigurationError, RunError
 from hansa.plan import Plan
-from hansa.privacy import ClientLevel, Guarantee, Privacy
+from hansa.privacy import ClientLevel, Guarantee, Privacy, RecordDP
 from hansa.record import RoundRecord
 from hansa.report.data import Comparison, ReportData
 from hansa.report.page import write_report
@@ -190,6 +190,8 @@ class Federation:
     def plan(self, *, server_validates: bool = False, **evaluation: Any) -> Plan:
         """Return the plan of a run: every stage, checked against all others."""
         localised = self.prepare()
+        if isinstance(self.privacy, RecordDP) and isinstance(self.learner, KerasLearner):
+            self.learner.check_private()
         layout = self.learner.layout()
         given = self.learner.initial_weights() if self._initial is None else self._initial
         return Plan(

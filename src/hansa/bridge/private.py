@@ -8,7 +8,7 @@ gradients, sees only that.
 Guarantees:
     An example's gradient is that of the model's loss on a minibatch of this example alone, its weight
     included, shortened afterwards, so that no weight breaks the bound. An example whose gradient is not
-    finite is left out; the loss that is told then is not finite either.
+    finite is left out; the loss that is told shows it where it is not finite either.
 
     Regularisation of weights does not depend on examples: its gradient is added after the noise.
 

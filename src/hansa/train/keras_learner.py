@@ -130,6 +130,12 @@ class KerasLearner:
             self._checked[card.label_range] = inside.check_labels(self.model, self._outputs, card.label_range)
         return self._checked[card.label_range]
 
+    def check_private(self) -> None:
+        """Raise `ConfigurationError` if the model cannot be trained in private steps, and say why."""
+        from hansa.bridge import private
+
+        private.check_private(self.model)
+
     def train(self, examples: Examples, task: LocalTask) -> Trained:
         """Run the task's minibatches with the compiled optimizer, loss and metrics."""
         layout = self.layout()
