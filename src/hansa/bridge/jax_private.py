@@ -90,7 +90,7 @@ class PrivateLoops:
         carry = (*carry[:2], [] if single else [jnp.zeros(v.shape) for v in self._trainable])
         run = partial(self._run, single, task.correct)
         parts = list(micros(task, width))
-        size = min(self._segment_of(rows, width), 1 << (len(parts) - 1).bit_length()) if parts else 1
+        size = _few(min(self._segment_of(rows, width), len(parts)))
         name = (
             "private",
             width,
@@ -129,10 +129,9 @@ class PrivateLoops:
         self._taps, self._settled = taps, True
 
     def _segment_of(self, rows: Examples, width: int) -> int:
-        """Return how many microbatches one call works on: a power of two."""
+        """Return how many microbatches one call works on, at most."""
         row = sum(a[:1].nbytes for a in jax.tree.leaves((rows.x, rows.y)))
-        most = max(1, min(self._segment, _SEGMENT_BYTES // (width * row + 4 * self._size)))
-        return 1 << (most.bit_length() - 1)
+        return min(self._segment, max(1, _SEGMENT_BYTES // (width * row + 4 * self._size)))
 
     def _inputs(
         self, segment: list[Micro], rows: Examples, noise: Keystream, shape: tuple[int, int]
@@ -202,10 +201,12 @@ class PrivateLoops:
     def _micro(self, state: Any, sums: Any, batch: Any, clip: Any) -> Any:
         """Return the clipped sum of a microbatch, the state, and loss times rows and rows so far."""
         gradients = self._apart if self._taps is None else self._tapped
-        parts, (loss, state) = gradients(state, batch)
+        with jax.default_matmul_precision("float32"):  # a GPU would round to ten bits
+            parts, (loss, state) = gradients(state, batch)
+            total = clipped_sum(parts, clip, batch[-1])
         rows = batch[-1].sum()
         sums = (sums[0] + jnp.where(rows > 0, loss, 0.0), sums[1] + rows)
-        return clipped_sum(parts, clip, batch[-1]), state, sums
+        return total, state, sums
 
     def _tapped(self, state: Any, batch: Any) -> tuple[list[Part], Any]:
         """Return gradients of examples, as layers' inputs and output gradients give them; loss and state."""
@@ -281,3 +282,8 @@ class PrivateLoops:
         pairs = zip(self._fixed, state["fixed"], new["fixed"], strict=True)
         fixed = [after if id(v) in self._seeds else before for v, before, after in pairs]
         return {**state, "fixed": fixed, "metrics": new["metrics"]}
+
+
+def _few(count: int) -> int:
+    """Return the power of four that a number is cut down to, so that there are few programs."""
+    return 1 << (max(count.bit_length() - 1, 0) // 2 * 2)

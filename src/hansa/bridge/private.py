@@ -29,7 +29,7 @@ from hansa.errors import ConfigurationError
 from hansa.types import Array, LocalTask, PrivateSteps
 
 HELD_NUMBERS = 1 << 26  # of gradients that are held at once, where the task does not say how many
-_MOST_ROWS = 512
+_MOST_ROWS, _LEAST_ROWS = 512, 16
 _MOST_ALONE = 64  # rows whose gradients are held whole
 
 
@@ -108,12 +108,13 @@ def width_of(longest: int, most: int) -> int:
 
     Example:
         >>> [width_of(n, 512) for n in (0, 3, 100, 256, 270, 800)]
-        [1, 3, 112, 256, 320, 448]
+        [16, 16, 112, 256, 320, 448]
     """
     if longest > most:
         longest = -(-longest // -(-longest // most))  # parts of about one size
-    step = max(1, (1 << max(longest - 1, 1).bit_length()) // 8)
-    return min(most, max(1, -(-longest // step) * step))
+    longest = max(longest, _LEAST_ROWS)
+    step = (1 << (longest - 1).bit_length()) // 8
+    return min(most, -(-longest // step) * step)
 
 
 def micros(task: LocalTask, width: int) -> Iterator[Micro]:

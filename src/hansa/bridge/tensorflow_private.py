@@ -31,6 +31,7 @@ class PrivateLoop:
         self._ends = np.cumsum([0, *(int(np.prod(v.shape)) for v in self._trainable)]).tolist()
         self._totals: list[Any] = []
         self._functions: dict[Any, Any] = {}
+        self._normals = tf.function(normals, jit_compile=True, autograph=False)
         self._taps: Taps | None = None
         self._settled = False
 
@@ -156,7 +157,7 @@ class PrivateLoop:
 
     def _end(self, correct: Any, bits: Any, scale: Any, expected: Any, extra: Any) -> None:
         """Add noise to the sum and let the optimizer step; the sum is zero after it."""
-        noise = scale * normals(bits)
+        noise = scale * self._normals(bits)
         grads = []
         for total, first, last in zip(self._totals, self._ends, self._ends[1:], strict=False):
             grads.append((total + tf.reshape(noise[first:last], total.shape)) / expected)
