@@ -7,7 +7,7 @@ In turn, repeated:
 
 - floor: a blocked weighted sum in float64 on one thread, written by hand below; no checks
 - at_hand: `hansa.secure_sum.tree.weighted_sum`, all cores
-- streaming: `TreeSum.add`, update by update, each looked at for NaN before it is added
+- streaming: `TreeSum.add`, update by update, which adds a few at a time and leaves out those with NaN
 - stacked: the usual way, ``weights @ numpy.stack(updates)``, in float32; a second copy of every update
 
 Ratios are medians of the ratios to the floor within one repetition; ``cpu`` ratios are of processor time
