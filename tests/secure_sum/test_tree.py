@@ -189,7 +189,7 @@ def vectors_held(total):
     return sum(v is not None for v in vectors), len(deltas)
 
 
-@pytest.mark.parametrize(("cohort", "most"), [(50, 3), (1000, 7), (100_000, 7)])
+@pytest.mark.parametrize(("cohort", "most"), [(50, 7), (100, 5), (200, 5), (1000, 7), (100_000, 7)])
 def test_arrivals_in_order_hold_two_sums_and_a_few_updates(cohort, most):
     total, one = TreeSum(11, cohort), Delta(vector=np.ones(11, np.float32), weight=1.0)
     held = set()

@@ -35,8 +35,8 @@ def leaf_size(cohort: int) -> int:
     return min(8, max(1, cohort // 32))
 
 
-HELD = 4
-"""Updates that a sum waits for, so that the total goes through memory once for all of them."""
+HELD = 8
+"""Most updates that are added together, so that the total goes through memory once for all of them."""
 
 
 class TreeSum:
@@ -201,7 +201,7 @@ class TreeSum:
             self._flush()
             add_pieces(self._total, [leaf])
             self._spare = leaf
-        if sum(map(len, self._ready)) >= HELD:
+        if sum(map(len, self._ready)) + self.leaf > HELD:
             self._flush()
 
     def _flush(self) -> None:
