@@ -38,6 +38,7 @@ from hansa.types import (
     Reply,
     Start,
     Trained,
+    Unread,
 )
 
 
@@ -46,7 +47,7 @@ class Site:
     """What a client has: its name, its rows, and its keys where the secure sum needs such."""
 
     name: str
-    data: ClientData
+    data: ClientData | Unread
     keys: Keys | None = None
 
 

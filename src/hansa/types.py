@@ -131,6 +131,44 @@ class ClientData:
     validation: Examples | None = None
     test: Examples | None = None
 
+    def read(self) -> ClientData:
+        """Return the rows themselves; `Unread` has the same method."""
+        return self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unread:
+    """One party's rows that are not kept: they are read again **at every access**.
+
+    A population that is larger than memory passes through it client by client. Where several splits are
+    needed, take `read` first and use that.
+
+    Attributes:
+        read: Reads and preprocesses the rows, the same ones at every call.
+
+    Example:
+        >>> rows = Examples(x=np.zeros((3, 1)), y=np.zeros(3))
+        >>> len(Unread(lambda: ClientData(train=rows)).train)
+        3
+    """
+
+    read: Callable[[], ClientData]
+
+    @property
+    def train(self) -> TrainRows:
+        """Training rows, read."""
+        return self.read().train
+
+    @property
+    def validation(self) -> Examples | None:
+        """Validation rows, read, or None."""
+        return self.read().validation
+
+    @property
+    def test(self) -> Examples | None:
+        """Test rows, read, or None."""
+        return self.read().test
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataCard:

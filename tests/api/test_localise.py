@@ -4,7 +4,7 @@ import pytest
 import hansa
 from hansa.api.localise import check_learner, localise
 from hansa.errors import DataError
-from hansa.types import View
+from hansa.types import Unread, View
 from least_squares import LeastSquares, population, rows
 
 
@@ -118,3 +118,28 @@ def test_many_clients_are_localised_in_little_memory():
     assert len(localised.sites) == n
     assert kept / n < 1100  # a client's 4 rows alone are 4,096 bytes of features, were they copied
     assert peak / n < 2500
+
+
+@pytest.mark.parametrize("preprocess", [(), (hansa.data.Standardize(scope="federated"), hansa.data.Impute())])
+def test_rows_that_are_not_kept_are_read_again_and_are_the_same(preprocess):
+    split = hansa.data.Split(train=0.5, validation=0.25, test=0.25)
+    clients = tuple(
+        hansa.data.Client(name=c.name, source=c.source, split=split, preprocess=preprocess)
+        for c in population((8, 16, 12))
+    )
+    kept, unread = localise(clients), localise(clients, keep=False)
+    assert kept.cards == unread.cards
+    assert kept.preprocessing == unread.preprocessing
+    for name, site in unread.sites.items():
+        assert isinstance(site.data, Unread)
+        assert site.data.train is not site.data.train
+        for part in ("train", "validation", "test"):
+            there, here = getattr(kept.sites[name].data, part), getattr(site.data, part)
+            assert (there.x.tobytes(), there.y.tobytes()) == (here.x.tobytes(), here.y.tobytes())
+        assert kept.sites[name].data.read() is kept.sites[name].data
+
+
+def test_parts_of_shared_arrays_stay_where_they_are_even_if_rows_are_not_kept():
+    x, y = np.random.default_rng(0).normal(size=(60, 3)).astype("float32"), np.arange(60) % 3
+    sites = localise(hansa.data.iid(x, y, clients=6), keep=False).sites
+    assert all(isinstance(site.data.train, View) for site in sites.values())

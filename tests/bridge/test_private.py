@@ -362,7 +362,8 @@ def test_no_example_moves_the_sum_by_more_than_the_clip(name: str) -> None:
         if not np.isfinite(size):
             agrees(after, before)
             loss = learner.train(spoilt, private(learner, [[0, 1, 2, 3]])).metrics["loss"]
-            assert name == "cnn" or not np.isfinite(loss)  # TensorFlow's pooling passes over NaN
+            if keras.backend.backend() != "tensorflow":  # its relu and pooling may turn NaN into numbers
+                assert not np.isfinite(loss)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import textwrap
 import types
+import weakref
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ import pytest
 import hansa
 from hansa.algorithms.algorithm import Algorithm, add_mean
 from hansa.engine import ENGINES, RayCluster, Vector
-from hansa.engine.ray_rows import arrays_of, pack
+from hansa.engine.ray_rows import Packer, arrays_of
 from hansa.engine.ray_session import SESSION, _check_reachable, load_ray
 from hansa.engine.ray_worker import Failure, RemoteTraceback
 from hansa.errors import ConfigurationError, DataError, MissingExtraError, UnknownNameError, UpdateError
@@ -127,13 +129,18 @@ def test_rows_come_out_of_blocks_as_they_were(monkeypatch):
         )
         for i, n in enumerate([5, 1, 4, 9, 2, 3, 7])
     }
-    seen = []
-    for names, block in pack(rows):
-        for place, name in enumerate(names):
-            there, here = arrays_of(block.of(place)), arrays_of(rows[name])
-            assert [(a.tobytes(), a.dtype) for a in there] == [(a.tobytes(), a.dtype) for a in here]
-        seen.append(names)
-    assert seen == [["c0", "c1"], ["c2"], ["c3"], ["c4"], ["c5", "c6"]]
+    packer = Packer(lambda block: block)
+    for name, part in rows.items():
+        packer.add(name, part)
+    packer.close()
+    for name, (number, place) in packer.places.items():
+        there, here = arrays_of(packer.blocks[number].of(place)), arrays_of(rows[name])
+        assert [(a.tobytes(), a.dtype) for a in there] == [(a.tobytes(), a.dtype) for a in here]
+    assert [packer.places[f"c{i}"] for i in range(7)] == [
+        *((0, 0), (0, 1), (1, 0), (2, 0)),
+        *((3, 0), (4, 0), (4, 1)),
+    ]
+    assert [len(form) for form in packer.forms] == [0, 0, 0]
 
 
 class Odd(ValueError):
@@ -210,6 +217,60 @@ def test_the_bytes_are_those_of_the_vector_engine_on_every_backend(cluster, norm
 def test_secure_sums_give_the_same_bytes(cluster, settings):
     clients = people(5)
     assert same(fitted(Vector(), clients, **settings), fitted(cluster, clients, **settings))
+
+
+class Elsewhere:
+    """A source whose rows are made when they are read; it counts whose are in memory at a time."""
+
+    living: ClassVar[set[int]] = set()
+    most = reads = 0
+
+    def __init__(self, number, y_type=np.int64, weighted=False):
+        self.number, self.y_type, self.weighted = number, y_type, weighted
+
+    def load(self):
+        rng = np.random.default_rng(self.number)
+        x = rng.normal(size=(8 + self.number % 5, 4)).astype("float32")
+        weakref.finalize(x, Elsewhere.living.discard, self.number)
+        Elsewhere.living.add(self.number)
+        Elsewhere.most = max(Elsewhere.most, len(Elsewhere.living))
+        Elsewhere.reads += 1
+        weight = rng.uniform(1, 2, len(x)).astype("float32") if self.weighted else None
+        return Examples(x=x, y=x[:, :3].argmax(1).astype(self.y_type), sample_weight=weight)
+
+    def describe(self):
+        return {"kind": "elsewhere", "number": self.number}
+
+
+@pytest.mark.parametrize("kind", ["mixed", "class weights", "preprocessed"])
+def test_the_driver_holds_a_block_of_rows_and_not_the_population(cluster, monkeypatch, kind):
+    monkeypatch.setattr("hansa.engine.ray_rows.BLOCK_BYTES", 4 * 12 * (4 * 4 + 8))  # four clients' rows
+    mixed, preprocessed = kind == "mixed", kind == "preprocessed"
+    clients = [
+        hansa.data.Client(
+            name=f"c{i}",
+            source=Elsewhere(i, np.int32 if mixed and i % 3 else np.int64, weighted=mixed and i % 4 == 1),
+            preprocess=(hansa.data.Standardize(scope="federated"),) if preprocessed else (),
+            split=hansa.data.Split(train=0.7, validation=0.3) if preprocessed else hansa.data.Split(),
+        )
+        for i in range(30)
+    ]
+    settings = {"rounds": 1, "fit": {"local_metrics": True}}
+    settings["class_weight"] = {0: 2.0} if kind == "class weights" else None
+    Elsewhere.most = Elsewhere.reads = 0
+    on_ray = fitted(RayCluster(workers=1, strategy="loop"), clients, **settings)
+    assert 30 * 2 <= Elsewhere.reads <= 30 * 4 + 10
+    assert Elsewhere.most <= 8
+    assert not Elsewhere.living
+    assert same(fitted(Vector(workers=1, strategy="loop"), clients, **settings), on_ray)
+    assert preprocessed or Elsewhere.most == 30  # what is counted is what is in memory
+
+
+def test_rows_of_unlike_structure_are_told(cluster):
+    x, y = np.zeros((4, 4), np.float32), np.arange(4) % 2
+    clients = {"a": (x, y), "b": (x, y[:, None])}
+    with pytest.raises(DataError, match="do not have the same structure"):
+        fitted(cluster, clients)
 
 
 def test_scaffolds_memories_stay_with_the_driver(cluster):

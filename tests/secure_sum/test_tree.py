@@ -54,7 +54,7 @@ def test_any_order_any_gaps_and_leaves_from_anywhere_give_the_fixed_tree_bit_for
     for kind, number in data.draw(st.permutations(arrivals)):
         if kind == "one":
             if number not in silent:
-                assert total.add(number, deltas[number]) is None
+                total.add(number, deltas[number])
             continue
         present = {p: d for p in leaves[number] if (d := deltas[p]) is not None}
         reused[:] = in_order([d.vector.astype(np.float64) * d.weight for d in present.values()])
@@ -67,13 +67,14 @@ def test_any_order_any_gaps_and_leaves_from_anywhere_give_the_fixed_tree_bit_for
     assert result.vector.tobytes() == reference(deltas).tobytes()
     assert result.weight == pytest.approx(sum(d.weight for d in deltas if d))
     assert result.count == cohort - len(missing)
+    assert not total.refused
     assert same(result, weighted_sum(deltas, SIZE))
     assert same(result, total.result())
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 100), st.integers(0, 70), st.integers(1, 4))
-def test_blocks_spans_and_threads_do_not_change_a_bit(seed, cohort, size, cores):
+@given(st.integers(0, 10**6), st.integers(1, 100), st.integers(0, 70), st.integers(1, 4), st.integers(1, 9))
+def test_blocks_spans_threads_and_waiting_do_not_change_a_bit(seed, cohort, size, cores, held):
     deltas = [delta(seed + p, size) for p in range(cohort)]
     if cohort > 2:
         deltas[cohort // 2] = None
@@ -83,7 +84,7 @@ def test_blocks_spans_and_threads_do_not_change_a_bit(seed, cohort, size, cores)
         patch.setattr(blocks, "NARROW", 10)
         patch.setattr(blocks, "SPAN", 16)
         patch.setattr(blocks, "BLOCK", 7)
-        patch.setattr(tree, "BLOCK", 7)
+        patch.setattr(tree, "HELD", held)
         patch.setattr(blocks, "cores", lambda: cores)
         cut, streamed = weighted_sum(deltas, size), TreeSum(size, cohort)
         leafwise = TreeSum(size, cohort)
@@ -134,23 +135,25 @@ def test_strided_and_read_only_updates_are_fine_and_inputs_are_not_changed():
 
 
 @pytest.mark.parametrize("weight", [2.0, 0.0])
-def test_an_unusable_update_counts_as_missing_and_is_told(weight):
-    with_bad, without, deltas = TreeSum(SIZE, 70), TreeSum(SIZE, 70), []
-    for position in range(70):
-        bad = position in (3, 8, 64, 65)
+@pytest.mark.parametrize("cohort", [20, 70, 300])
+@pytest.mark.parametrize("order", [1, -1, 11])
+def test_an_unusable_update_counts_as_missing_and_is_told(weight, cohort, order):
+    with_bad, without, deltas = TreeSum(SIZE, cohort), TreeSum(SIZE, cohort), []
+    bad = {3, 8, 16, 17, 18, cohort - 1, *range(40, min(48, cohort))}
+    for position in range(cohort):
         vector = delta(position).vector.copy()
-        if bad:
+        if position in bad:
             vector[2] = np.nan if position == 3 else np.inf
         deltas.append(Delta(vector=vector, weight=weight))
-        reason = with_bad.add(position, deltas[-1], client=f"c{position}")
-        without.add(position, None if bad else deltas[-1])
-        assert (reason is None) != bad
-        if bad:
-            assert reason == "1 of 5 values of the update are NaN or infinite"
+    for position in (order * p % cohort for p in range(cohort)):
+        with_bad.add(position, deltas[position], client=f"c{position}")
+        without.add(position, None if position in bad else deltas[position])
     result = with_bad.result()
+    told = "1 of 5 values of the update are NaN or infinite"
+    assert with_bad.refused == dict.fromkeys(bad, told)
     assert same(result, without.result())
     assert same(result, weighted_sum(deltas, SIZE))
-    assert (result.count, result.weight) == (66, 66 * weight)
+    assert (result.count, result.weight) == (cohort - len(bad), (cohort - len(bad)) * weight)
 
 
 def test_updates_as_large_as_a_float32_are_finite():
@@ -178,28 +181,39 @@ def test_weights_that_sum_beyond_float64_are_an_error():
 
 
 def vectors_held(total):
-    parts = [vars(total)[name] for name in ("_total", "_spare", "_waiting", "_open", "_closed")]
-    held = [x for part in parts for x in (part.values() if isinstance(part, dict) else [part])]
-    held = [x[1] if isinstance(x, tuple) else x for x in held]
-    return sum(isinstance(x, (np.ndarray, Delta)) for x in held)
+    """How many float64 vectors and how many updates a sum holds."""
+    leaves = [*total._ready, *total._closed.values()]
+    deltas = [d for leaf in leaves if isinstance(leaf, dict) for d in leaf.values()]
+    deltas += [d for d in total._waiting.values() if d is not None]
+    vectors = [total._total, total._spare, *(leaf for leaf in leaves if isinstance(leaf, np.ndarray))]
+    return sum(v is not None for v in vectors), len(deltas)
 
 
-@pytest.mark.parametrize(("cohort", "most"), [(50, 1), (1000, 2)])
-def test_arrivals_in_order_hold_the_total_and_one_leaf(cohort, most):
+@pytest.mark.parametrize(("cohort", "most"), [(50, 7), (100, 5), (200, 5), (1000, 7), (100_000, 7)])
+def test_arrivals_in_order_hold_two_sums_and_a_few_updates(cohort, most):
     total, one = TreeSum(11, cohort), Delta(vector=np.ones(11, np.float32), weight=1.0)
-    held = []
+    held = set()
     for position in range(cohort):
         total.add(position, one)
-        held.append(vectors_held(total))
-    assert max(held) == most
+        held.add(vectors_held(total))
+    assert max(held) == (2, most)
     assert total.result().vector[0] == cohort
+    assert vectors_held(total) == (1, 0)
+
+
+def test_a_long_leaf_that_comes_before_its_turn_waits_as_one_vector():
+    total, one = TreeSum(11, 256), Delta(vector=np.ones(11, np.float32), weight=1.0)
+    for position in range(8, 256):
+        total.add(position, one)
+    assert vectors_held(total) == (1 + 31, 0)
+    assert total.result().vector[0] == 248
 
 
 def test_leaves_in_order_hold_the_total_alone():
     total = TreeSum(11, 1000)
     for number in range(125):
         total.add_leaf(number, np.ones(11), {8 * number: 1.0})
-        assert vectors_held(total) == 1
+        assert vectors_held(total) == (1, 0)
     assert total.result().vector[0] == 125
 
 

@@ -128,12 +128,12 @@ class InOrder:
 
     def __init__(self, size: int, cohort: int) -> None:
         self.vector, self.weight, self.count = np.zeros(size, np.float32), 0.0, 0
+        self.refused: dict[int, str] = {}
 
-    def add(self, position: int, delta: Any, *, client: str = "") -> str | None:
+    def add(self, position: int, delta: Any, *, client: str = "") -> None:
         if delta is not None:
             self.vector = self.vector + np.float32(delta.weight) * delta.vector
             self.weight, self.count = self.weight + delta.weight, self.count + 1
-        return None
 
     def result(self) -> Total:
         return Total(vector=self.vector.astype(float), weight=self.weight, count=self.count)

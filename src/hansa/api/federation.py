@@ -180,7 +180,9 @@ class Federation:
             ConfigurationError: If the model does not match the data.
         """
         if self._localised is None:
-            localised = localise(self.clients, secure_sum=self.secure_sum.anywhere())
+            localised = localise(
+                self.clients, secure_sum=self.secure_sum.anywhere(), keep=self.engine.keeps_rows
+            )
             first = next(iter(localised.sites.values())).data.train.whole()
             self.learner.build(first, self.seeds.integer("weights"))
             check_learner(self.learner, localised.cards)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hansa.client import Site
 from hansa.data.cards import card, cards, check_cards
 from hansa.data.client import Client
-from hansa.data.prepare import load_all, prepare
+from hansa.data.prepare import Federated, Reading, load_all, prepare
 from hansa.data.table import Table
 from hansa.data.transform import Summary
 from hansa.data.vocabulary import Vocabulary
@@ -19,7 +19,7 @@ from hansa.statistics.sums import PLAIN
 from hansa.statistics.transforms import fit_federated
 from hansa.statistics.vocabulary import TextCounts, with_vocabularies
 from hansa.train.learner import Learner
-from hansa.types import ClientData, DataCard, Examples
+from hansa.types import ClientData, DataCard, Examples, Unread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,34 +39,44 @@ class Localised:
     preprocessing: tuple[Mapping[str, Any], ...] = ()
 
 
-def localise(clients: tuple[Client, ...], secure_sum: SecureSum = PLAIN) -> Localised:
+def localise(clients: tuple[Client, ...], secure_sum: SecureSum = PLAIN, *, keep: bool = True) -> Localised:
     """Let every client prepare its rows; federated statistics are summed over all of them.
 
     Args:
         clients: The clients.
         secure_sum: How sums for federated preprocessing come about.
+        keep: Whether rows stay in memory. Else a site's rows are read again whenever they are looked at,
+            and no more than one client's are in memory at a time; parts of shared arrays are where they are.
 
     Raises:
         ConfigurationError: If such sums do not fit or would not protect (one or two clients).
         DataError: If a client's rows are missing, malformed, or unlike those of the others.
     """
     clients, found = with_vocabularies(clients, secure_sum)
-    loaded = load_all(clients)
+    loaded = load_all(clients) if keep else Reading(clients)
     told = cards(loaded)
     check_cards(told)
     known = fit_federated(clients, loaded, secure_sum)
     sites: dict[str, Site] = {}
     for client in clients:
-        data = loaded.pop(client.name)
+        unread = isinstance(loaded, Reading) and client.name not in loaded.shared
+        data = Unread(_reader(client, known)) if unread else loaded[client.name]
         if client.preprocess:
-            data = prepare(client, known, loaded=data)
-            told[client.name] = card(data)
+            made = data.read() if unread else prepare(client, known, loaded=data.read())
+            told[client.name] = card(made)
+            data = data if unread else made
         sites[client.name] = Site(name=client.name, data=data)
+        if isinstance(loaded, dict):
+            del loaded[client.name]
     check_cards(told)
     _check_classes(told)
     return Localised(
         sites=sites, cards=told, preprocessing=(*_vocabularies(clients[0], found), *_told(clients[0], known))
     )
+
+
+def _reader(client: Client, known: Federated) -> Callable[[], ClientData]:
+    return lambda: prepare(client, known)
 
 
 def _check_classes(cards: Mapping[str, DataCard]) -> None:

@@ -122,7 +122,7 @@ def _check_measured(job: Job, made: Assembled, ways: Ways) -> None:
     """Raise before the training where the comparison after it could not be made."""
     federation = made.federation
     sites = list(federation.prepare().sites.values())
-    held_out = [rows for site in sites for rows in (site.data.test, site.data.validation) if rows]
+    held_out = any(data.test or data.validation for data in (site.data.read() for site in sites))
     if ways.compares and not held_out:
         raise ConfigurationError(
             "the comparison needs rows that are not trained on, and no client has any. Give the clients some "

@@ -46,15 +46,16 @@ def cards(population: Mapping[str, ClientData]) -> dict[str, DataCard]:
         Each is equal to what `card` returns. Clients that share their arrays (`hansa.types.View`) are
         counted together, in time that hardly depends on how many they are.
     """
-    views = {
-        name: data.train
-        for name, data in population.items()
-        if isinstance(data.train, View) and len(data.train) and data.validation is None and data.test is None
-    }
+    views: dict[str, View] = {}
     told: dict[str, DataCard] = {}
+    for name, data in population.items():
+        if isinstance(data.train, View) and len(data.train) and data.validation is data.test is None:
+            views[name] = data.train
+        else:
+            told[name] = card(data)
     for parts in parts_of(views):
         told.update(zip(parts.names, part_cards(parts), strict=True))
-    return {name: told[name] if name in told else card(data) for name, data in population.items()}
+    return {name: told[name] for name in population}
 
 
 def check_cards(cards: Mapping[str, DataCard]) -> None:

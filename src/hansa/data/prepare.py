@@ -95,6 +95,36 @@ def load_all(clients: Sequence[Client]) -> dict[str, ClientData]:
     }
 
 
+class Reading(Mapping[str, ClientData]):
+    """The rows of a whole population as `load_all` returns them, but read again at every look and not kept.
+
+    Rows of shared arrays are where they are and need not be read.
+    """
+
+    def __init__(self, clients: Sequence[Client]) -> None:
+        """Read nothing yet.
+
+        Args:
+            clients: Clients whose names differ.
+        """
+        self.shared = shared_rows(clients)
+        self._clients = {client.name: client for client in clients}
+
+    def __getitem__(self, name: str) -> ClientData:
+        """Return a client's rows."""
+        if name in self.shared:
+            return ClientData(train=self.shared[name])
+        return load(self._clients[name])
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the clients' names."""
+        return iter(self._clients)
+
+    def __len__(self) -> int:
+        """Return the number of clients."""
+        return len(self._clients)
+
+
 def local_summary(
     client: Client, position: int, federated: Federated | None = None, *, loaded: ClientData | None = None
 ) -> Summary:

@@ -56,10 +56,10 @@ class Cohort:
         self._spent_s["sum"] += time.perf_counter() - begun
 
     def _take_update(self, position: int, name: str, reply: Reply, memory: Memory | None) -> None:
-        reason = reply.refusal or self.total.add(position, reply.delta, client=name)
-        if reason:
-            self._dropped[name] = reason
+        if reply.refusal:
+            self._dropped[name] = reply.refusal
             return
+        self.total.add(position, reply.delta, client=name)
         if memory:
             self.learned[name] = memory
         self._replies[name] = reply if self.ask.reduce == "keep" else dataclasses.replace(reply, delta=None)
@@ -68,6 +68,11 @@ class Cohort:
         """Return the answer, once every part is taken in."""
         begun = time.perf_counter()
         total = self.total.result()
+        for position, reason in self.total.refused.items():
+            name = self.ask.clients[position]
+            self._dropped[name] = reason
+            del self._replies[name]
+            self.learned.pop(name, None)
         now = time.perf_counter()
         self._spent_s["sum"] += now - begun
         # Workers overlap: the time that has passed is told in proportion to what they spent on each phase.

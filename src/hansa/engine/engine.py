@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from hansa.client import Site
 from hansa.errors import ConfigurationError
@@ -89,7 +89,14 @@ class Staging:
 
 
 class Declared(abc.ABC):
-    """An engine as a user declares it. Nothing is started yet."""
+    """An engine as a user declares it. Nothing is started yet.
+
+    Attributes:
+        keeps_rows: Whether the clients' rows stay in this process. Else the engine gets sites whose rows are
+            read when they are looked at, and takes them in when it starts.
+    """
+
+    keeps_rows: ClassVar[bool] = True
 
     @abc.abstractmethod
     def start(

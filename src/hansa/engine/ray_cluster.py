@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from hansa.engine.crew import CALL_BYTES, CALLS, Part, leaves_by_call
 from hansa.engine.engine import Declared, Staging, check_workers
 from hansa.engine.parties import Parties, answer_of
 from hansa.engine.ray_fleet import Fleet
-from hansa.engine.ray_rows import Place, pack
+from hansa.engine.ray_rows import Packer
 from hansa.engine.ray_session import SESSION, load_ray
 from hansa.engine.ray_setup import Setup, environment, keras_settings, recipe
 from hansa.engine.ray_worker import Unit
@@ -25,9 +25,9 @@ from hansa.round import first_state
 from hansa.secure_sum.tree import leaf_size
 from hansa.train.cohort import CohortTrainer, cores
 from hansa.train.keras_learner import KerasLearner
-from hansa.train.learner import Learner
+from hansa.train.learner import Learner, class_weighted
 from hansa.train.population import population
-from hansa.types import Answer, Ask, Examples, Memory, Reply, Start, TrainRows, View
+from hansa.types import Answer, Ask, Examples, Memory, Reply, Start, TrainRows, Unread, View
 
 
 @final
@@ -52,6 +52,8 @@ class RayCluster(Declared):
             not depend on it.
         strategy: How a client's minibatches are compiled, as in `Vector`.
     """
+
+    keeps_rows: ClassVar[bool] = False
 
     address: str | None = None
     workers: int | None = None
@@ -98,8 +100,9 @@ class RayCluster(Declared):
 class RayEngine(Staging):
     """Gives the calls of the vector engine to actors of a Ray cluster, and adds up what they return.
 
-    All rows lie in the object store of this machine, and clients' memories in this process, so that no other
-    machine's end loses anything: what was under way there is done again elsewhere.
+    All rows lie in the object store of this machine (which spills to its disk), and clients' memories in this
+    process, so that no other machine's end loses anything: what was under way there is done again elsewhere.
+    Rows are read client by client and put there block by block: this process holds a block at a time.
 
     Guarantees:
         The result depends on plan, seeds and strategy, and is that of `VectorEngine`, whatever the number of
@@ -133,10 +136,6 @@ class RayEngine(Staging):
         super().__init__()
         self._plan, self._learner, self._server = plan, learner, server
         self._parties = Parties.of(plan, sites, seeds)
-        self._rows = {name: len(site.data.train) for name, site in sites.items()}
-        self._validating = {
-            n for n, s in sites.items() if s.data.validation is not None and len(s.data.validation)
-        }
         self._strategy, self._adds = _strategy(plan, sites, learner, seeds, strategy)
         self._asked = 0
         SESSION.join(address, workers or cores())
@@ -193,38 +192,54 @@ class RayEngine(Staging):
 
     def _begin(self, sites: Mapping[str, client.Site], seeds: Seeds, workers: int | None) -> None:
         plan, learner = self._plan, self._learner
-        people = population({name: site.data.train for name, site in sites.items()}, plan.class_weight)
-        views = {name: View(base=people.rows, index=index) for name, index in people.index.items()}
-        held: dict[str, TrainRows] = {}
-        for name, site in sites.items():
-            if name in self._validating and site.data.validation is not None:
-                held[name] = site.data.validation
-            elif plan.local_metrics:
-                held[name] = site.data.train
-        self._blocks: list[Any] = []
-        train, self._train_at = self._put(views)
-        held_out, self._held_at = self._put(held)
+        train, held_out, first = self._put(sites)
+        self._train_at, self._held_at = train.places, held_out.places
+        self._blocks = [*train.blocks, *held_out.blocks]
         setup = Setup(
             recipe=recipe(plan, learner, seeds),
             keras=keras_settings(),
             strategy=self._strategy,
             layout=learner.layout().hash,
-            first=people.rows.take(np.zeros(1, np.int64)),
-            train=train,
-            held_out=held_out,
+            first=first,
+            train=train.blocks,
+            held_out=held_out.blocks,
         )
         if workers is None:
             workers = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         self._fleet = Fleet(self._ray.put(setup), workers=workers, environment=environment())
 
-    def _put(self, rows: Mapping[str, TrainRows]) -> tuple[list[Any], dict[str, Place]]:
-        """Put clients' rows into the object store; return references, and the place of each client."""
-        refs, places = [], {}
-        for number, (names, block) in enumerate(pack(rows)):
-            refs.append(self._ray.put(block))
-            places.update((name, (number, place)) for place, name in enumerate(names))
-        self._blocks += refs
-        return refs, places
+    def _put(self, sites: Mapping[str, client.Site]) -> tuple[Packer, Packer, Examples]:
+        """Put clients' rows into the object store, reading one client at a time.
+
+        Returns:
+            Where the training rows are, where those to measure on are, and the first row of the population,
+            of the dtypes that all clients' rows have together.
+        """
+        plan = self._plan
+        train, held_out = Packer(self._ray.put), Packer(self._ray.put)
+        self._rows: dict[str, int] = {}
+        self._validating: set[str] = set()
+        base = _shared(sites)
+        base = None if base is None else class_weighted(base, plan.class_weight)
+        first = None if base is None else base.take(np.zeros(1, np.int64))
+        for name, site in sites.items():
+            data = site.data.read()
+            if base is not None and isinstance(data.train, View):
+                rows: TrainRows = View(base=base, index=data.train.index)
+            else:
+                rows = class_weighted(data.train.whole(), plan.class_weight)
+            first = rows.take(np.zeros(1, np.int64)) if first is None else first
+            self._rows[name] = len(rows)
+            train.add(name, rows)
+            if data.validation is not None and len(data.validation):
+                self._validating.add(name)
+                held_out.add(name, data.validation)
+            elif plan.local_metrics:
+                held_out.add(name, data.train)
+        train.close()
+        held_out.close()
+        forms = {str(number): form for number, form in enumerate(train.forms)}
+        return train, held_out, population(forms if first is None else {"": first, **forms}).rows
 
     # ------------------------------------------------------------------ work
 
@@ -292,11 +307,22 @@ class RayEngine(Staging):
         return {name: {PERSONAL: memory[PERSONAL]} for name, memory in known.items() if PERSONAL in memory}
 
 
+def _shared(sites: Mapping[str, client.Site]) -> Examples | None:
+    """Return the arrays that all clients share, or None where they have rows of their own."""
+    bases: list[Examples] = []
+    for site in sites.values():
+        if isinstance(site.data, Unread) or not isinstance(site.data.train, View):
+            return None
+        bases.append(site.data.train.base)
+    return bases[0] if all(base is bases[0] for base in bases) else None
+
+
 def _strategy(
     plan: Plan, sites: Mapping[str, client.Site], learner: KerasLearner, seeds: Seeds, given: str | None
 ) -> tuple[str, bool]:
     """Return the strategy, chosen here as the vector engine does, and whether workers add changes up."""
     name, site = next(iter(sites.items()))
+    site = replace(site, data=site.data.read())
     state = first_state(plan)
     start = Start(round=0, weights=state.weights, extra=plan.algorithm.broadcast(state))
     sample = client.begin(plan, site, start=start, memory={}, seeds=seeds)

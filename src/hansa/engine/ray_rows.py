@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,28 +42,58 @@ class Block:
         )
 
 
-def pack(rows: Mapping[str, TrainRows]) -> Iterator[tuple[list[str], Block]]:
-    """Yield blocks, and the names of the clients in each.
+class Packer:
+    """Puts clients' rows into blocks, and each block away once it is full, so that none stays here.
 
     Only clients whose rows have the same structure and dtypes share a block, so that `Block.of` gives
     what was put in, bit for bit.
 
     Example:
-        >>> ones = lambda n: Examples(x=np.ones((n, 2)), y=np.ones(n))
-        >>> [(names, len(block.of(1))) for names, block in pack({"a": ones(2), "b": ones(1)})]
-        [(['a', 'b'], 1)]
+        >>> packer = Packer(lambda block: block.ends.tolist())
+        >>> for name, n in {"a": 2, "b": 1}.items():
+        ...     packer.add(name, Examples(x=np.ones((n, 2)), y=np.ones(n)))
+        >>> packer.close()
+        >>> packer.blocks, packer.places
+        ([[2, 3]], {'a': (0, 0), 'b': (0, 1)})
+
+    Attributes:
+        blocks: What putting each block away returned.
+        places: Where each client's rows are.
+        forms: A table without rows for each structure that clients' rows have.
     """
-    group: dict[str, Examples] = {}
-    size, kind = 0, None
-    for name, part in rows.items():
-        whole = part.whole()
-        if group and (size >= BLOCK_BYTES or _kind(whole) != kind):
-            yield list(group), _block(group)
-            group, size = {}, 0
-        group[name], kind = whole, _kind(whole)
-        size += sum(array.nbytes for array in arrays_of(whole))
-    if group:
-        yield list(group), _block(group)
+
+    def __init__(self, put: Callable[[Block], Any]) -> None:
+        """Begin with nothing.
+
+        Args:
+            put: Puts a block away.
+        """
+        self.blocks: list[Any] = []
+        self.places: dict[str, Place] = {}
+        self.forms: list[Examples] = []
+        self._kinds: list[Any] = []
+        self._put = put
+        self._group: dict[str, Examples] = {}
+        self._size, self._kind = 0, None
+
+    def add(self, name: str, rows: TrainRows) -> None:
+        """Take a client's rows in."""
+        whole = rows.whole()
+        kind = _kind(whole)
+        if self._size >= BLOCK_BYTES or kind != self._kind:
+            self.close()
+        if kind not in self._kinds:
+            self._kinds.append(kind)
+            self.forms.append(whole.take(np.zeros(0, np.int64)))
+        self.places[name] = len(self.blocks), len(self._group)
+        self._group[name], self._kind = whole, kind
+        self._size += sum(array.nbytes for array in arrays_of(whole))
+
+    def close(self) -> None:
+        """Put away what there is."""
+        if self._group:
+            group, self._group, self._size = self._group, {}, 0
+            self.blocks.append(self._put(_block(group)))
 
 
 def arrays_of(rows: Examples) -> list[Array]:

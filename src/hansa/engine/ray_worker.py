@@ -234,9 +234,11 @@ class Worker:
             array[0] = first[0]
         index, begin = {}, 1
         for name, count, (number, place) in zip(unit.names, unit.rows, unit.train, strict=True):
-            block = self._train(number)
-            for array, part in zip(into, arrays_of(block.of(place)), strict=True):
-                array[begin : begin + count] = part
+            part = self._train(number).of(place)
+            if rows.sample_weight is not None and part.sample_weight is None:
+                part = replace(part, sample_weight=np.ones(count, np.float32))
+            for array, values in zip(into, arrays_of(part), strict=True):
+                array[begin : begin + count] = values
             index[name] = np.arange(begin, begin + count)
             begin += count
         return Population(rows=rows, index=index)

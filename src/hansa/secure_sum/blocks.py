@@ -26,31 +26,41 @@ NARROW = 1 << 14
 """Vectors of fewer scalars are not cut: Python's share of the work would be too large for threads."""
 
 
-def add_terms(out: Doubles, terms: Sequence[Delta], *, fresh: bool = False) -> None:
-    """Add weight · vector of each update to a sum, or begin the sum with the first."""
-    if not terms:
-        return
+def add_leaves(out: Doubles, leaves: Sequence[Sequence[Delta]], base: Doubles) -> bool:
+    """Write to ``out`` a sum and, added to it one by one, the leaves that follow.
 
-    def work(start: int, stop: int, scratch: Doubles) -> None:
+    Args:
+        out: Where to; may be ``base`` itself.
+        leaves: Updates of each leaf, in order of position, at least one; a leaf is ``Σ weight · vector``.
+        base: The sum of what came before.
+
+    Returns:
+        Whether the sum is surely finite. NaN and infinity never leave a sum, whatever the weight.
+    """
+
+    def work(start: int, stop: int, scratch: Doubles) -> bool:
+        good = True
         for a in range(start, stop, BLOCK):
             b = min(a + BLOCK, stop)
-            fold(out[a:b], terms, a, b, scratch[0], fresh=fresh)
+            before, into, leaf = base[a:b], out[a:b], scratch[0, : b - a]
+            for terms in leaves:
+                _fold(leaf, terms, a, scratch[1, : b - a])
+                before = np.add(before, leaf, out=into)
+            good = good and bool(np.isfinite(np.add.reduce(before)))
+        return good
 
-    spread(work, out.size, passes=len(terms))
+    return all(spread(work, out.size, passes=sum(map(len, leaves))))
 
 
-def fold(
-    out: Doubles, terms: Sequence[Delta], start: int, stop: int, product: Doubles, *, fresh: bool = False
-) -> None:
-    """Do what `add_terms` does for the scalars from start to stop, which ``out`` is the block of."""
-    for delta in terms:
+def _fold(leaf: Doubles, terms: Sequence[Delta], start: int, product: Doubles) -> None:
+    """Sum the terms of a leaf over the scalars from start on, as many as there is room for."""
+    for number, delta in enumerate(terms):
         # Copying first is faster than a product of two dtypes, which NumPy buffers.
-        target = out if fresh else product[: stop - start]
-        np.copyto(target, delta.vector[start:stop])
+        target = product if number else leaf
+        np.copyto(target, delta.vector[start : start + target.size])
         np.multiply(target, float(delta.weight), out=target)
-        if not fresh:
-            np.add(out, target, out=out)
-        fresh = False
+        if number:
+            np.add(leaf, target, out=leaf)
 
 
 def add_pieces(total: Doubles, pieces: Iterable[Doubles]) -> None:

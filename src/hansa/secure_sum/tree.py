@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hansa.errors import UpdateError
-from hansa.secure_sum.blocks import BLOCK, Doubles, add_pieces, add_terms, count_bad, fold, spread
+from hansa.secure_sum.blocks import Doubles, add_leaves, add_pieces
 from hansa.secure_sum.checks import check_delta, check_finite, check_leaf, sum_weights, unusable
 from hansa.types import Array, Delta, Total
 
@@ -35,16 +35,24 @@ def leaf_size(cohort: int) -> int:
     return min(8, max(1, cohort // 32))
 
 
+HELD = 8
+"""Most updates that are added together, so that the total goes through memory once for all of them."""
+
+
 class TreeSum:
     """A weighted sum in float64 over a fixed tree of cohort positions.
+
+    Updates are added a few at a time, and looked at for NaN and infinity in the same pass over memory, by
+    the sum that they give; that one is dropped and made again without those that spoil it.
 
     Not for several threads at once: who shares one, locks it. (It uses threads of its own where vectors
     are large.)
 
     Guarantees:
         The result depends on positions, vectors and weights alone, bit for bit: not on the order
-        of arrival nor on who summed a leaf. Memory does not depend on the number of clients: one total
-        and, where leaves hold more than one position, one open leaf; plus what came before its turn.
+        of arrival nor on who summed a leaf. Memory does not depend on the number of clients: the total,
+        the next one, and fewer than 8 updates as they came; plus what came before its turn. Where leaves are
+        summed elsewhere, it is the total alone.
 
     Example:
         >>> total = TreeSum(2, cohort=3)
@@ -58,6 +66,7 @@ class TreeSum:
         cohort: Number of positions.
         leaf: Number of positions in a leaf; the last leaf may hold fewer.
         count: Number of updates that are in the sum so far.
+        refused: Why an update is not in the sum, by position; complete once the sum is closed.
     """
 
     def __init__(self, size: int, cohort: int) -> None:
@@ -70,27 +79,26 @@ class TreeSum:
         self.size = size
         self.cohort = cohort
         self.leaf = leaf_size(cohort)
+        self.refused: dict[int, str] = {}
         self._total = np.zeros(size)
-        self._next = 0  # the leaf that is added to the total next
+        self._spare: Doubles | None = None
+        self._next = 0  # the leaf whose turn it is
         self._seen: set[int] = set()
         self._weights: dict[int, float] = {}
-        self._waiting: dict[int, Delta | None] = {}  # by position: earlier ones of the leaf are missing
-        self._open: dict[int, tuple[int, Doubles | None]] = {}  # by leaf: next position, sum of those before
-        self._closed: dict[int, Doubles | Delta | None] = {}  # by leaf: earlier leaves are missing
-        self._spare: Doubles | None = None
+        self._waiting: dict[int, Delta | None] = {}  # by position: their leaf has gaps
+        self._ready: list[dict[int, Delta]] = []  # leaves that are to be added to the total next
+        self._closed: dict[int, Doubles | dict[int, Delta]] = {}  # by leaf: earlier leaves are missing
 
     @property
     def count(self) -> int:
         """Number of updates that are in the sum so far."""
         return len(self._weights)
 
-    def add(self, position: int, delta: Delta | None, *, client: str = "") -> str | None:
+    def add(self, position: int, delta: Delta | None, *, client: str = "") -> None:
         """Add the update at a cohort position, or None for one that does not come.
 
-        An update that comes before its turn is kept, not copied: do not change its vector afterwards.
-
-        Returns:
-            Why the update was left out, or None if it is in the sum.
+        An update is kept until it is added, not copied: do not change its vector afterwards. One that holds
+        NaN or infinity counts as one that does not come, and `refused` tells of it once it was its turn.
 
         Raises:
             UpdateError: If it does not fit the model, its weight is negative or not finite, or the position
@@ -106,17 +114,20 @@ class TreeSum:
                 f"client {client!r} answered twice for position {position} of {self.cohort}. "
                 "Only its first answer counts."
             )
-        reason = None
         if delta is not None:
             check_delta(delta, self.size, client)
-            reason = unusable(delta)
-        kept = None if reason else delta
+            self._weights[position] = float(delta.weight)
         self._seen.add(position)
-        if kept is not None:
-            self._weights[position] = float(kept.weight)
-        self._waiting[position] = kept
-        self._advance(position // self.leaf)
-        return reason
+        self._waiting[position] = delta
+        number = position // self.leaf
+        positions = self._positions(number)
+        if all(p in self._waiting for p in positions):
+            came = {p: self._waiting.pop(p) for p in positions}
+            leaf = {p: d for p, d in came.items() if d is not None}
+            # Before its turn a leaf waits as one vector, where that is less than its updates.
+            early = number != self._next and len(leaf) > 2
+            self._closed[number] = self._sum([leaf], np.broadcast_to(0.0, self.size)) if early else leaf
+            self._close()
 
     def add_leaf(
         self, number: int, vector: Array | Sequence[Array] | None, weights: Mapping[int, float]
@@ -152,12 +163,14 @@ class TreeSum:
         pieces = check_leaf(number, vector, weights, positions=positions, size=self.size)
         self._seen.update(positions)
         self._weights.update({int(p): float(w) for p, w in weights.items()})
-        if number != self._next:
-            self._closed[number] = None if pieces is None else self._copy(pieces)
-            return
-        if pieces is not None:
+        if pieces is None:
+            self._closed[number] = {}
+        elif number != self._next:
+            self._closed[number] = np.concatenate(pieces, out=self._buffer())
+        else:
+            self._flush()
             add_pieces(self._total, pieces)
-        self._next += 1
+            self._next += 1
         self._close()
 
     def result(self) -> Total:
@@ -169,58 +182,53 @@ class TreeSum:
         for position in range(self.cohort):
             if position not in self._seen:
                 self.add(position, None)
+        self._flush()
+        self._spare = None
         check_finite(self._total)
         return Total(vector=self._total, weight=sum_weights(self._weights.values()), count=self.count)
 
     def _positions(self, number: int) -> range:
         return range(number * self.leaf, min((number + 1) * self.leaf, self.cohort))
 
-    def _advance(self, number: int) -> None:
-        """Add to a leaf what has come of it without a gap, and close it if it is complete."""
-        positions = self._positions(number)
-        position, partial = self._open.pop(number, (positions.start, None))
-        terms: list[Delta] = []
-        while position < positions.stop and position in self._waiting:
-            delta = self._waiting.pop(position)
-            if delta is not None:
-                terms.append(delta)
-            position += 1
-        if self.leaf == 1:
-            self._closed[number] = terms[0] if terms else None
-            self._close()
-            return
-        if terms:
-            fresh = partial is None
-            partial = self._buffer() if partial is None else partial
-            add_terms(partial, terms, fresh=fresh)
-        if position < positions.stop:
-            self._open[number] = position, partial
-            return
-        self._closed[number] = partial
-        self._close()
-
     def _close(self) -> None:
-        """Add to the total the leaves whose turn has come."""
-        terms: list[Delta] = []
+        """Add the leaves whose turn has come, once they are enough to be worth it."""
         while self._next in self._closed:
             leaf = self._closed.pop(self._next)
             self._next += 1
-            if isinstance(leaf, Delta):
-                terms.append(leaf)
+            if isinstance(leaf, dict):
+                self._ready += [leaf] if leaf else []
                 continue
-            if leaf is not None:
-                add_terms(self._total, terms)
-                terms = []
-                add_pieces(self._total, [leaf])
-                self._spare = leaf
-        add_terms(self._total, terms)
+            self._flush()
+            add_pieces(self._total, [leaf])
+            self._spare = leaf
+        if sum(map(len, self._ready)) + self.leaf > HELD:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Add the leaves that are ready to the total."""
+        if self._ready:
+            leaves, self._ready = self._ready, []
+            self._total, self._spare = self._sum(leaves, self._total), self._total
+
+    def _sum(self, leaves: Sequence[dict[int, Delta]], base: Doubles) -> Doubles:
+        """Return another sum and the leaves that follow it, without updates that are not finite."""
+        out = self._buffer()
+        if add_leaves(out, [list(leaf.values()) for leaf in leaves], base):
+            return out
+        reasons = {p: unusable(delta) for leaf in leaves for p, delta in leaf.items()}
+        bad = {p: reason for p, reason in reasons.items() if reason}
+        if bad:
+            self.refused |= bad
+            for position in bad:
+                del self._weights[position]
+            good = [[delta for p, delta in leaf.items() if p not in bad] for leaf in leaves]
+            out[:] = base
+            add_leaves(out, [leaf for leaf in good if leaf], out)
+        return out
 
     def _buffer(self) -> Doubles:
         spare, self._spare = self._spare, None
         return np.empty(self.size) if spare is None else spare
-
-    def _copy(self, pieces: Sequence[Doubles]) -> Doubles:
-        return np.concatenate(pieces, out=self._buffer())
 
 
 def weighted_sum(deltas: Sequence[Delta | None], size: int) -> Total:
@@ -247,35 +255,21 @@ def weighted_sum(deltas: Sequence[Delta | None], size: int) -> Total:
     for position, delta in enumerate(deltas):
         if delta is not None:
             check_delta(delta, size, f"at position {position}")
-    vector = _sum_leaves(deltas, size)
-    if count_bad(vector):
+    vector, good = _sum_leaves(deltas, size)
+    if not good:
         # NaN and infinity never leave a sum, whatever the weight: only now can an update have held one.
         # That saves a look at every update where all is well.
         del vector
         deltas = [None if delta is None or unusable(delta) else delta for delta in deltas]
-        vector = _sum_leaves(deltas, size)
+        vector, _ = _sum_leaves(deltas, size)
         check_finite(vector)
     weights = [float(delta.weight) for delta in deltas if delta is not None]
     return Total(vector=vector, weight=sum_weights(weights), count=len(weights))
 
 
-def _sum_leaves(deltas: Sequence[Delta | None], size: int) -> Doubles:
-    """Return the sum over the tree."""
+def _sum_leaves(deltas: Sequence[Delta | None], size: int) -> tuple[Doubles, bool]:
+    """Return the sum over the tree, and whether it is surely finite."""
     per = leaf_size(len(deltas))
     leaves = [[d for d in deltas[k : k + per] if d is not None] for k in range(0, len(deltas), per)]
     total = np.zeros(size)
-
-    def work(start: int, stop: int, scratch: Doubles) -> None:
-        leaf, product = scratch
-        for a in range(start, stop, BLOCK):
-            b = min(a + BLOCK, stop)
-            out = total[a:b]
-            for terms in leaves:
-                if len(terms) == 1:
-                    fold(out, terms, a, b, product)
-                elif terms:
-                    fold(leaf[: b - a], terms, a, b, product, fresh=True)
-                    np.add(out, leaf[: b - a], out=out)
-
-    spread(work, size, passes=len(deltas))
-    return total
+    return total, add_leaves(total, [leaf for leaf in leaves if leaf], total)

@@ -20,9 +20,10 @@ class Sum(Protocol):
     """A running sum of a cohort's updates, such as `hansa.secure_sum.tree.TreeSum`."""
 
     leaf: int
+    refused: dict[int, str]
 
-    def add(self, position: int, delta: Delta | None, *, client: str = "") -> str | None:
-        """Add the update at a cohort position, or None; return why it was left out, or None."""
+    def add(self, position: int, delta: Delta | None, *, client: str = "") -> None:
+        """Add the update at a cohort position, or None; `refused` tells in the end why one was left out."""
         ...
 
     def add_leaf(
@@ -161,9 +162,9 @@ def _check_sums(begin: Callable[[int, int], Sum], deltas: list[Delta | None], si
         for position in order:
             # One that does not come may be told as None, or never.
             if deltas[position] is not None or position % 2:
-                reason = total.add(int(position), deltas[position], client=str(position))
-                assert reason is None, f"a good update was left out: {reason}"
+                total.add(int(position), deltas[position], client=str(position))
         results.append(total.result())
+        assert not total.refused, f"good updates were left out: {total.refused}"
     first = results[0]
     assert np.allclose(first.vector, expected, rtol=1e-12, atol=1e-9), "the sum is wrong"
     assert np.isclose(first.weight, sum(d.weight for d in present)), "the sum of the weights is wrong"
@@ -201,9 +202,10 @@ def _check_refusals(begin: Callable[[int, int], Sum], size: int) -> None:
     good = Delta(vector=np.ones(size, np.float32), weight=1.0)
     total = begin(size, 3)
     spoiled = dataclasses.replace(good, vector=np.full(size, np.nan, np.float32))
-    assert total.add(0, spoiled), "an update with NaN was accepted"
-    assert total.add(1, good) is None, "a good update was left out"
+    total.add(0, spoiled)
+    total.add(1, good)
     closed = total.result()
+    assert list(total.refused) == [0], f"left out were {total.refused}, expected the update with NaN alone"
     assert closed.count == 1, "an update with NaN was counted"
     assert np.array_equal(closed.vector, np.ones(size)), "an update with NaN changed the sum"
     wrong = {
