@@ -187,8 +187,8 @@ def same_noise_of_steps(monkeypatch):
 def _other_steps(monkeypatch, change):
     real = hansa.protect.private_steps
 
-    def private_steps(*args):
-        steps = real(*args)
+    def private_steps(*args, **kwargs):
+        steps = real(*args, **kwargs)
         return dataclasses.replace(steps, **change(steps))
 
     monkeypatch.setattr("hansa.client.private_steps", private_steps)

@@ -82,16 +82,21 @@ def begin(plan: Plan, site: Site, *, start: Start, memory: Memory, seeds: Seeds)
     """Return the local work of a client in this round, as the algorithm and the client's memory say."""
     algorithm = plan.algorithm
     control = algorithm.control(start, memory, plan.shared)
-    return LocalTask(
+    task = LocalTask(
         start=plan.full(start.weights, memory),
         batches=_batches(plan, site, memory, seeds, start.round),
-        private=private_steps(plan, site.name, start.round, seeds),
         batch_size=algorithm.batch_size,
         kind=algorithm.work,
         correct=algorithm.correct if algorithm.corrects else None,
         control=None if control is None else plan.widen(control),
         learning_rate=start.learning_rate,
         seed=seeds.integer("layers", site.name, start.round),
+    )
+    if not isinstance(plan.private, RecordDP):
+        return task
+    rows = site.data.train.whole()
+    return dataclasses.replace(
+        task, private=private_steps(plan, site.name, rows, task, number=start.round, seeds=seeds)
     )
 
 

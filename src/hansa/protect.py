@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import math
 from collections.abc import Mapping
 from typing import cast
@@ -16,6 +17,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.data.describe import describe_array, describe_examples
 from hansa.encode import clip
 from hansa.errors import UpdateError, VoidRoundError
 from hansa.plan import Plan
@@ -31,7 +33,7 @@ from hansa.privacy import (
 from hansa.privacy.matrix import CorrelatedNoise
 from hansa.rng import Seeds
 from hansa.secure_sum.tree import unusable
-from hansa.types import Answer, Array, Delta, PrivateSteps, Reply, ServerState, Start
+from hansa.types import Answer, Array, Delta, Examples, LocalTask, PrivateSteps, Reply, ServerState, Start
 
 CLIP = "privacy.clip"
 KEPT = "privacy.noise."
@@ -42,17 +44,23 @@ COARSER = 16
 
 
 # client half
-def private_steps(plan: Plan, client: str, number: int, seeds: Seeds) -> PrivateSteps | None:
-    """Return what makes a client's local training private in a round, where single records are protected."""
-    private = plan.private
-    if not isinstance(private, RecordDP):
-        return None
-    rows = plan.cards[client].examples.get("train", 0)
+def private_steps(
+    plan: Plan, client: str, rows: Examples, task: LocalTask, *, number: int, seeds: Seeds
+) -> PrivateSteps:
+    """Return what makes a client's local training private in a round, where single records are protected.
+
+    The noise is keyed by the rows and by what the training starts from: a round that is played again with
+    others never adds the same noise to another sum.
+    """
+    private = cast("RecordDP", plan.private)
+    control = None if task.control is None else describe_array(task.control)
+    of = [describe_examples(rows), describe_array(task.start), control, task.learning_rate]
+    seen = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
     return PrivateSteps(
         clip_l2=float(private.clip),
         noise=private.noises[client] * private.clip,
-        expected=private.rate(client) * rows,
-        key=seeds.hidden.key("steps", client, number),
+        expected=private.rate(client) * len(rows),
+        key=seeds.hidden.key("steps", client, number, seen),
         microbatch=private.microbatch,
     )
 

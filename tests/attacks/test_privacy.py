@@ -197,7 +197,6 @@ class Private(LeastSquares):
     private_steps = True
 
 
-@pytest.mark.xfail(strict=True, reason="the key of the steps' noise depends on client and round alone")
 def test_two_copies_of_a_run_do_not_share_the_noise_of_steps_either():
     keys = []
     for first in (0.0, 1.0):
@@ -239,7 +238,6 @@ def test_another_plan_does_not_go_on_with_a_run(tmp_path):
         cheaper.fit(4, run=tmp_path / "run", resume=True)
 
 
-@pytest.mark.xfail(strict=True, reason="each fit of a federation has a ledger of its own")
 def test_fitting_twice_is_paid_for_twice():
     plan = CentralDP(rounds=4, noise_multiplier=1.0)
     made = federation(privacy=plan, seed=1)

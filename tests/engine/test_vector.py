@@ -145,7 +145,8 @@ def test_private_steps(body):
         model(*made, shape=shape), people(shape=shape), algorithm=hansa.FedAvg(batch_size=8), privacy=private
     )
     fed.seeds = Seeds(3, bytes(32))
-    check(fed, Vector(workers=2), atol=1e-4)
+    # After one round weights differ in their last bits, and other weights get other noise.
+    check(fed, Vector(workers=2), atol=1e-4, rounds=1)
 
 
 def test_private_steps_do_not_depend_on_the_number_of_workers():

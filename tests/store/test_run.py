@@ -365,3 +365,11 @@ def test_the_public_log_can_be_checked_alone(run, tmp_path):
         "weights",
         "private",
     }
+
+
+def test_nothing_that_noise_does_not_cover_is_public_under_a_plan_of_privacy(run, step):
+    record, checkpoint = step(2)
+    record = replace(record, logs={"loss": 0.5}, privacy={"epsilon": 1.0, "delta": 1e-5})
+    run.commit(record, checkpoint)
+    assert set(list(run.entries())[-1].body) == {"round", "model_hash", "weights", "private"}
+    assert run.history()[-1] == record

@@ -281,7 +281,8 @@ class Federation:
             local_metrics=local_metrics,
         )
         check_target(wanted, plan)
-        check_planned(plan, rounds)
+        goes_on = resume and folder == self.run_folder
+        check_planned(plan, rounds, released=0 if goes_on else len(self.records))
         settle(plan, progress)
         localised = self.prepare()
         if rows is not None:

@@ -39,10 +39,24 @@ def aggregate_of(privacy: Privacy | None, aggregate: Aggregate | None) -> Aggreg
     return default if aggregate is None else aggregate
 
 
-def check_planned(plan: Plan, rounds: int) -> None:
-    """Raise `ConfigurationError` if more rounds are asked for than the plan of privacy is for."""
+def check_planned(plan: Plan, rounds: int, *, released: int = 0) -> None:
+    """Raise `ConfigurationError` if rounds would not be paid for by the plan of privacy.
+
+    Args:
+        plan: The plan of the run.
+        rounds: Rounds that are asked for.
+        released: Rounds of another run of this federation, whose results are known already.
+    """
     private = plan.private
-    if private is not None and rounds > private.rounds:
+    if private is None:
+        return
+    if released:
+        raise ConfigurationError(
+            f"this federation has trained for {released} rounds already, and its plan of privacy is for one "
+            "run: another one over the same data would release more than is accounted for. Go on with that "
+            "run (run=its folder, resume=True), or make another federation, whose loss adds to this one's."
+        )
+    if rounds > private.rounds:
         raise ConfigurationError(
             f"the plan of privacy is for {private.rounds} rounds, and fit was asked for {rounds}: "
             "what is beyond "

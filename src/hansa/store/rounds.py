@@ -12,27 +12,32 @@ from hansa.store.log import Entry
 
 SALT_BYTES = 32
 _DOMAIN = b"hansa.store.commitment.v1"
-_PUBLIC_FIELDS = ("round", "model_hash", "logs")
+_PUBLIC_FIELDS = ("round", "model_hash")
+_NOT_NOISY = ("logs",)
+"""What is public too, but where a plan of privacy is spent: no noise covers it."""
 
 
 def split(record: RoundRecord) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what of a record anyone may see, and the rest.
 
     Leaks:
-        The public part tells the round, the model's hash, averaged metrics, and how many clients were
-        drawn and dropped; never who, nor what one of them reported.
+        The public part tells the round and the model's hash; without a plan of privacy also averaged
+        metrics, and how many clients were drawn and dropped; never who, nor what one of them reported.
     """
     fields = record.to_json()
     public = {name: fields.pop(name) for name in _PUBLIC_FIELDS}
-    counts = {"cohort_size": len(record.cohort), "dropped_count": len(record.dropped)}
-    return public | counts, fields
+    if record.privacy:
+        return public, fields
+    public |= {name: fields.pop(name) for name in _NOT_NOISY}
+    return public | {"cohort_size": len(record.cohort), "dropped_count": len(record.dropped)}, fields
 
 
 def merge(public: Entry, private: Entry) -> RoundRecord:
     """Return the record whose parts are in these two entries."""
     try:
-        fields = {**private.body["record"], **{name: public.body[name] for name in _PUBLIC_FIELDS}}
-        return RoundRecord.from_json(fields)
+        told = {name: public.body[name] for name in _PUBLIC_FIELDS}
+        told |= {name: public.body[name] for name in _NOT_NOISY if name in public.body}
+        return RoundRecord.from_json({**private.body["record"], **told})
     except (KeyError, TypeError, AttributeError) as error:
         raise LogError(f"round entry {public.seq} does not hold a round's record: {error!r}.") from error
 
