@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 Status = Literal["enforced", "assumed", "hypothetical"]
 RELATIONS = {
-    "zero-out": "whether its contribution is there or is zero",
-    "add/remove": "whether it takes part in the run or not",
-    "replace": "whether its data are these or any others",
+    "zero-out": "its contribution being there or being zero",
+    "add/remove": "its taking part in the run or not",
+    "replace": "its data being these or any others",
 }
 STATUSES = {
     "enforced": "Hansa's own sampler and noise ran as planned",
@@ -76,16 +76,16 @@ class Guarantee:
             f"{spent} the privacy loss of {self.protects} is at most ε = {self.epsilon:.4g}, but for "
             "a chance of "
             f"δ = {self.delta:.2g}.",
-            f"That is: who sees everything that is released can tell {RELATIONS[self.neighbours]} "
-            "hardly better "
-            f"than by guessing; the odds change by a factor of up to {_factor(self.epsilon)}.",
+            f"That is: to whoever sees everything that is released, the odds of {RELATIONS[self.neighbours]} "
+            f"are changed by a factor of at most {_factor(self.epsilon)}.",
             self.trust,
             f"Told by {self.version} ({self.accountant.upper()}), with a noise multiplier of "
             f"{self.noise_multiplier:.4g}; relation: {self.neighbours}.",
         ]
         if self.budget is not None:
-            left = f"{self.rounds_left} more round{'' if self.rounds_left == 1 else 's'}"
-            lines.append(f"The budget is ε = {self.budget:g}; {left} fit, and then the run stops.")
+            more = f"{self.rounds_left} more round{' fits' if self.rounds_left == 1 else 's fit'} into it"
+            left = f"{more}, and then the run stops" if self.rounds_left else "no round is left"
+            lines.append(f"The budget is ε = {self.budget:g}; {left}.")
         lines += [f"Status: {self.status}: {STATUSES[self.status]}.", *self.reasons, *self.notes]
         if self.not_covered:
             lines.append("Not covered: " + "; ".join(self.not_covered) + ".")

@@ -17,16 +17,18 @@ def promised(data: ReportData) -> Html | None:
     told = data.guarantee
     if told is None:
         return None
-    first, *rest = told.statement.split("\n")
+    first, *rest = told.statement.replace(" = ", "\u00a0=\u00a0").split("\n")
     rows: list[list[Child]] = [[name, value] for name, value in _numbers(data)]
     columns = [Column(title="", numeric=False), Column(title="In this run")]
+    numbers = table(columns, rows, caption="The promise in numbers", class_="slim", quiet=True)
+    course = _course(data)
     return tag(
         "div",
-        tag("p", tag("b", first), class_="first"),
-        *(tag("p", line) for line in rest),
-        table(columns, rows, caption="The promise in numbers", class_="slim", quiet=True),
-        _course(data),
+        tag("p", tag("b", first)),
+        tag("ul", *(tag("li", line) for line in rest), class_="facts"),
+        numbers if course is None else tag("div", course, numbers, class_="grid"),
         _silos(data),
+        class_="stack",
     )
 
 
@@ -40,17 +42,14 @@ def _numbers(data: ReportData) -> list[tuple[str, str]]:
         ("Who is protected", told.protects),
         ("Neighbouring relation", told.neighbours),
         ("Noise multiplier", decimal(told.noise_multiplier)),
-        ("Rounds done, and left in the plan", f"{count(told.rounds_spent)}, {count(told.rounds_left)}"),
+        ("Rounds done", f"{count(told.rounds_spent)} of {count(told.rounds_spent + told.rounds_left)}"),
         ("Status", told.status),
     ]
     if told.budget is not None:
-        lines.insert(1, ("Budget (ε), and left of it", f"{told.budget:g}, {decimal(_left(data))}"))
+        left = max(0.0, told.budget - told.epsilon)
+        lines.insert(1, ("Budget (ε)", f"{told.budget:g}"))
+        lines.insert(2, ("Left of the budget (ε)", "nothing" if left < told.budget / 1000 else decimal(left)))
     return lines
-
-
-def _left(data: ReportData) -> float:
-    told = data.guarantee
-    return 0.0 if told is None or told.budget is None else max(0.0, told.budget - told.epsilon)
 
 
 def _course(data: ReportData) -> Html | None:
@@ -64,9 +63,7 @@ def _course(data: ReportData) -> Html | None:
         ends = [(spent[0][0], told.budget), (spent[-1][0], told.budget)]
         lines.append(Line(name="Budget", points=ends, tone="grey", dashed=True))
     chart = line_chart(lines, title="Privacy loss (ε) by round")
-    return tag(
-        "div", tag("figure", tag("figcaption", tag("h3", "Privacy loss (ε)")), Html(chart)), class_="grid"
-    )
+    return tag("figure", tag("figcaption", tag("h3", "Privacy loss (ε)")), Html(chart))
 
 
 def _silos(data: ReportData) -> Html | None:
