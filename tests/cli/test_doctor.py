@@ -25,7 +25,15 @@ def test_findings_for_programs(hansa):
     assert found["backend"]["name"] in found["backends"]
     assert found["training"]["works"] is True
     assert found["cores"] >= 1
-    assert set(found["extras"]) == {"tensorflow", "torch", "parquet", "sklearn", "secure"}
+    assert set(found["extras"]) == {
+        "tensorflow",
+        "torch",
+        "parquet",
+        "sklearn",
+        "ray",
+        "secure",
+        "privacy",
+    }
 
 
 def test_missing_extras_come_with_the_line_that_installs_them(hansa, monkeypatch):

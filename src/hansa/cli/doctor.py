@@ -29,7 +29,9 @@ EXTRAS = {
     "torch": ("torch", "the PyTorch backend"),
     "parquet": ("pyarrow", "Parquet files"),
     "sklearn": ("sklearn", "scikit-learn's datasets and models"),
+    "ray": ("ray", "simulation on a cluster"),
     "secure": ("numba", "secure sums"),
+    "privacy": ("dp_accounting", "differential privacy"),
 }
 
 
@@ -62,7 +64,7 @@ def tell_findings(found: dict[str, Any], *, json: bool) -> None:
     for mark, name, value in _lines(found):
         style = {"✓": "green", "✗": "bold red", "–": "dim"}.get(mark, "")
         line = Text(f"{mark} ", style=style)
-        line.append(f"{name:12}", style="dim")
+        line.append(f"{name:14}", style="dim")
         line.append(value)
         console.print(line, soft_wrap=True)
     console.print()
@@ -85,7 +87,7 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str, str]]:
         lines.append(("✓" if there else "–", title, f"{there}{chosen}" if there else hint))
     if not used["name"]:
         lines.append(("✗", "Backend", used["why"]))
-    for name in ("parquet", "sklearn", "secure"):
+    for name in (extra for extra in EXTRAS if extra not in bridge.BACKENDS):
         there = found["extras"][name]
         package, what = EXTRAS[name]
         lines.append(("✓" if there else "–", package, f"for {what}" + ("" if there else f": {_pip(name)}")))
