@@ -152,8 +152,14 @@ def test_a_table(hansa):
         (("epsilon", *SAMPLED, "--noise-multiplier", 0), "must be a number greater than 0"),
         (("epsilon", *SAMPLED, "--noise-multiplier", "nan"), "must be a number greater than 0"),
         (("epsilon", "--rounds", 9, "--noise-multiplier", 1), "state --delta"),
-        (("epsilon", "--rounds", 9, "--noise-multiplier", 1, "--delta", 0), "delta must be between 0 and 1"),
-        (("epsilon", "--rounds", 9, "--noise-multiplier", 1, "--delta", 1), "delta must be between 0 and 1"),
+        (
+            ("epsilon", "--rounds", 9, "--noise-multiplier", 1, "--delta", 0),
+            "delta must be above 0 and below 1",
+        ),
+        (
+            ("epsilon", "--rounds", 9, "--noise-multiplier", 1, "--delta", 1),
+            "delta must be above 0 and below 1",
+        ),
         (("epsilon", "--noise-multiplier", 1, *FULL), "state --rounds"),
         (("epsilon", "--noise-multiplier", 1, "--rounds", 0, *FULL), "--rounds must be a whole number"),
         (
@@ -231,8 +237,8 @@ def test_a_table(hansa):
             "Did you mean 'zero-out'",
         ),
         (("noise", *SAMPLED), "state --epsilon"),
-        (("noise", *SAMPLED, "--epsilon", 0), "epsilon must be a number greater than 0"),
-        (("noise", *SAMPLED, "--epsilon", -1), "epsilon must be a number greater than 0"),
+        (("noise", *SAMPLED, "--epsilon", 0), "epsilon must be a finite number above 0"),
+        (("noise", *SAMPLED, "--epsilon", -1), "epsilon must be a finite number above 0"),
         (("rounds", *FULL, "--epsilon", 1), "state --noise-multiplier"),
         (("rounds", *FULL, "--noise-multiplier", 1), "state --epsilon"),
         (("table", *FULL, "--noise", "1;2"), "numbers with commas"),

@@ -324,7 +324,7 @@ def test_delta_of_an_epsilon():
 
 @pytest.mark.parametrize("delta", [0, 1, -1e-5, 2, math.nan])
 def test_deltas_that_are_none(delta):
-    with pytest.raises(ConfigurationError, match="delta must be between 0 and 1"):
+    with pytest.raises(ConfigurationError, match="delta must be above 0 and below 1"):
         epsilon(gaussian(1), delta)
 
 

@@ -82,7 +82,7 @@ def test_other_mechanisms_and_relations(mechanism):
 @pytest.mark.parametrize("epsilon", [0, -1, math.nan, math.inf])
 def test_budgets_that_are_none(epsilon):
     for ask in (noise_multiplier, rounds):
-        with pytest.raises(ConfigurationError, match="epsilon must be a number greater than 0"):
+        with pytest.raises(ConfigurationError, match="epsilon must be a finite number above 0"):
             ask(lambda _: gaussian(1.0), epsilon=epsilon, **BUDGET)
     with pytest.raises(ConfigurationError, match="epsilon must be"):
         gaussian_sigma(epsilon=epsilon, delta=1e-5)

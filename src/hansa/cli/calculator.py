@@ -14,7 +14,8 @@ from rich.text import Text
 
 from hansa.errors import ConfigurationError
 from hansa.privacy import calibrate
-from hansa.privacy.accountant import Spent, check_delta, spent
+from hansa.privacy.accountant import Spent, spent
+from hansa.privacy.budget import check_delta
 from hansa.privacy.events import Event, FixedSampled, Gaussian, PoissonSampled, Repeated
 from hansa.privacy.terms import Neighbours
 

@@ -26,6 +26,7 @@ from typing import Literal, cast
 
 from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.privacy import losses, renyi, upstream
+from hansa.privacy.budget import check_delta
 from hansa.privacy.events import DiscreteLaplace, Event, Gaussian, Laplace, NotPrivate, Pure
 from hansa.privacy.terms import NEIGHBOURS, Neighbours, UnaccountableError, terms_of
 
@@ -151,14 +152,6 @@ def delta_of(
                 return min(max(delta, losses.least_delta(terms)), 1.0)
 
     return _least(terms_of(event), neighbours, accountant, losses.FINE, bound, unprotected=1.0)[0]
-
-
-def check_delta(delta: float) -> None:
-    """Raise unless a delta is a probability between 0 and 1, both excluded."""
-    if not 0 < delta < 1:
-        raise ConfigurationError(
-            f"delta must be between 0 and 1, and below 1/population to mean anything, got {delta}."
-        )
 
 
 def _check_names(neighbours: str, accountant: str) -> None:

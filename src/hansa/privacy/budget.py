@@ -27,12 +27,7 @@ class Budget:
     delta: float
 
     def __post_init__(self) -> None:
-        if not is_real(self.epsilon) or not 0 < self.epsilon < math.inf:
-            raise ConfigurationError(
-                f"epsilon must be a finite number above 0, got {self.epsilon!r}. No noise at all has "
-                "no budget: "
-                "leave privacy out."
-            )
+        check_epsilon(self.epsilon)
         check_delta(self.delta)
 
 
@@ -99,6 +94,15 @@ def relation(name: str | None) -> Neighbours:
         if name == known:
             return known
     raise UnknownNameError("neighbouring relation", str(name), NEIGHBOURS)
+
+
+def check_epsilon(epsilon: float) -> None:
+    """Raise `ConfigurationError` unless an epsilon can be a budget."""
+    if not is_real(epsilon) or not 0 < epsilon < math.inf:
+        raise ConfigurationError(
+            f"epsilon must be a finite number above 0, got {epsilon!r}. Without noise there is no budget to "
+            "keep: leave privacy out."
+        )
 
 
 def check_delta(delta: float) -> None:

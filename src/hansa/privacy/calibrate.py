@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from hansa.errors import ConfigurationError
 from hansa.privacy import losses, upstream
-from hansa.privacy.accountant import check_delta, spent
+from hansa.privacy.accountant import spent
+from hansa.privacy.budget import check_delta, check_epsilon
 from hansa.privacy.events import Event
 from hansa.privacy.terms import Neighbours, UnaccountableError
 
@@ -165,12 +166,6 @@ def adaptive_split(noise_multiplier: float, bit_noise: float) -> float:
             "the clipped bits alone would use up the budget. Take a larger cohort or a fixed clip."
         )
     return (noise_multiplier**-2 - (2 * bit_noise) ** -2) ** -0.5
-
-
-def check_epsilon(epsilon: float) -> None:
-    """Raise unless an epsilon can be a budget."""
-    if not 0 < epsilon < math.inf:
-        raise ConfigurationError(f"epsilon must be a number greater than 0, got {epsilon}.")
 
 
 def _accountants(delta: float, neighbours: Neighbours) -> tuple[Epsilon, Epsilon, Epsilon]:

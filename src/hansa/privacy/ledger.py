@@ -8,8 +8,8 @@ from typing import Any
 
 from hansa.errors import ConfigurationError
 from hansa.privacy import losses, upstream
-from hansa.privacy.accountant import Spent, check_delta, spent
-from hansa.privacy.calibrate import check_epsilon
+from hansa.privacy.accountant import Spent, spent
+from hansa.privacy.budget import check_delta, check_epsilon
 from hansa.privacy.events import Event, Repeated, Several, read_event
 from hansa.privacy.terms import Neighbours, UnaccountableError, terms_of
 
