@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hansa.errors import HansaError
     from hansa.record import RoundRecord
     from hansa.report.partition import partition_svg
-    from hansa.secure_sum import Plain, Sealed
+    from hansa.secure_sum import NormBound, Plain, Sealed
     from hansa.train.learner import Learner
     from hansa.types import Examples
 
@@ -60,6 +60,7 @@ _HOMES = {
     "RayCluster": "hansa.engine",
     "RoundRecord": "hansa.record",
     "Scaffold": "hansa.algorithms",
+    "NormBound": "hansa.secure_sum",
     "Sealed": "hansa.secure_sum",
     "TopK": "hansa.encode",
     "Vector": "hansa.engine",
@@ -86,6 +87,7 @@ __all__ = [
     "HansaError",
     "Learner",
     "Local",
+    "NormBound",
     "Plain",
     "Poisson",
     "Progress",

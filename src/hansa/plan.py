@@ -201,7 +201,16 @@ class Plan:
     def _shape(self, encoder: Encoder | None) -> Shape:
         size = self.update_size if encoder is None else encoder.dimension
         members = self.cohort.members(len(self.clients))
-        return Shape(dimension=size, members=members, bound=None if encoder is None else self._most(encoder))
+        if encoder is None:
+            return Shape(dimension=size, members=members, bound=None)
+        noisy = getattr(self.privacy, "integers", False)  # clients add noise to what was clipped
+        return Shape(
+            dimension=size,
+            members=members,
+            bound=self._most(encoder),
+            norm=None if noisy else encoder.grid.bound_l2,
+            max_weight=encoder.max_weight,
+        )
 
     def _most(self, encoder: Encoder) -> int:
         """Return the largest magnitude of a client's integers, with the noise that it may add."""

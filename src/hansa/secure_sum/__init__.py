@@ -10,7 +10,7 @@ from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.secure_sum.interface import Keys, Party, Planned, Refused, Run, SecureSum, Shape
 from hansa.secure_sum.masking.masking import Masking
 from hansa.secure_sum.plain import Plain
-from hansa.secure_sum.sealed.sealed import Sealed
+from hansa.secure_sum.sealed.sealed import NormBound, Sealed
 
 SECURE_SUMS: dict[str, type[SecureSum]] = {"plain": Plain, "sealed": Sealed, "masking": Masking}
 
@@ -18,6 +18,7 @@ __all__ = [
     "SECURE_SUMS",
     "Keys",
     "Masking",
+    "NormBound",
     "Party",
     "Plain",
     "Planned",

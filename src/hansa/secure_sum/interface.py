@@ -57,11 +57,15 @@ class Shape:
         dimension: Numbers in a vector.
         members: Clients in a round, all that are asked; None where the number is not fixed.
         bound: Most that one integer's absolute value may be; None where vectors are floats.
+        norm: Most that a vector's norm may be, where that is bounded; with weights, divided by its weight.
+        max_weight: Most that a vector's weight, its last coordinate, may be; None where vectors have none.
     """
 
     dimension: int
     members: int | None
     bound: int | None
+    norm: int | None = None
+    max_weight: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

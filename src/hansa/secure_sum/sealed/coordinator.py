@@ -7,6 +7,7 @@ the reason.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,10 @@ from hansa.crypto.envelope import OVERHEAD
 from hansa.crypto.ring import N
 from hansa.crypto.shamir import ShareError
 from hansa.errors import VoidRoundError
+from hansa.secure_sum.blocks import cores
 from hansa.secure_sum.messages import Malformed, is_from, read, readable
 from hansa.secure_sum.roster import Place, Roster
+from hansa.secure_sum.sealed.dealing import head_bytes, why_rejected
 from hansa.secure_sum.sealed.messages import (
     FIELDS,
     Complaints,
@@ -77,8 +80,12 @@ class Coordinator:
         Raises:
             VoidRoundError: If too few can be used.
         """
-        for name in self._place.cohort:
-            one = (reasons or {}).get(name) or self._usable(name, sealed.get(name))
+        cohort = self._place.cohort
+        with ThreadPoolExecutor(cores()) as pool:  # proofs are checked apart, without Python's lock
+            found = pool.map(
+                lambda name: (reasons or {}).get(name) or self._usable(name, sealed.get(name)), cohort
+            )
+        for name, one in zip(cohort, found, strict=True):
             if isinstance(one, str):
                 self.dropped[name] = one
             else:
@@ -196,12 +203,15 @@ class Coordinator:
             return f"the seal is not {shape[0]} ring elements"
         if len(sealed.envelopes) != len(self._place.holders):
             return f"{len(sealed.envelopes)} envelopes came for {len(self._place.holders)} holders"
-        if any(len(content) != 8 * N + OVERHEAD for content in sealed.envelopes):
+        if any(len(content) != self._parameters.share_bytes + OVERHEAD for content in sealed.envelopes):
             return "an envelope has another length than a share"
+        if sealed.head != head_bytes(self._parameters):
+            return "the proof begins in another way"
         entry: Entry = sealed.entry
-        if not self._signed(name, sealed.signature, "seal", entry.seal, entry.root):
+        if not self._signed(name, sealed.signature, "seal", *entry.signed):
             return "the seal is not signed by its sender for this round and attempt"
-        return None
+        member = self._roster.by_name[name]
+        return why_rejected(self._parameters, self._place, member, sealed.seal, sealed.proof) or None
 
     def _opened(self, name: str, opening: Opening) -> bool:
         good = opening.share.shape == (N,) and field.is_canonical(opening.share)

@@ -21,20 +21,30 @@ class SealedVector:
         sender: The client.
         seal: Shape ``(elements, 4096)``.
         envelopes: One for each holder, in order of holders: its share of the key.
-        signature: Over place, sender, hash of the seal and of the envelopes.
+        signature: Over place, sender, hash of the seal, of the envelopes and of the proof.
+        proof: That the vector is within its norm and the key is the one that was shared; empty where the
+            run has none.
+        head: How many bytes of the proof holders are given, to check their shares.
     """
 
     sender: str
     seal: Field
     envelopes: tuple[bytes, ...]
     signature: bytes
+    proof: bytes = b""
+    head: int = 0
 
     @functools.cached_property
     def entry(self) -> Entry:
         """What holders are told of it."""
         hashes = tuple(map(envelope_hash, self.envelopes))
         return Entry(
-            sender=self.sender, seal=seal_hash(self.seal), envelopes=hashes, signature=self.signature
+            sender=self.sender,
+            seal=seal_hash(self.seal),
+            envelopes=hashes,
+            signature=self.signature,
+            head=self.proof[: self.head],
+            rest=digest("proof.rest", self.proof[self.head :]),
         )
 
 
@@ -47,17 +57,31 @@ class Entry:
         seal: Hash of the seal.
         envelopes: Hash of each envelope, in order of holders.
         signature: As in `SealedVector`.
+        head: The beginning of the proof: hashes of all shares, and the polynomial that each is checked with.
+        rest: Hash of the rest of it.
     """
 
     sender: str
     seal: bytes
     envelopes: tuple[bytes, ...]
     signature: bytes
+    head: bytes
+    rest: bytes
 
     @functools.cached_property
     def root(self) -> bytes:
         """Hash of the hashes of all envelopes."""
         return envelopes_root(self.envelopes)
+
+    @functools.cached_property
+    def proof(self) -> bytes:
+        """Hash of the proof."""
+        return digest("proof", self.head, self.rest)
+
+    @property
+    def signed(self) -> tuple[bytes, ...]:
+        """What the sender signs."""
+        return self.seal, self.root, self.proof
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +140,14 @@ class Opening:
 
 FIELDS: Fields = {
     **PLACE,
-    SealedVector: {"sender": str, "seal": np.ndarray, "envelopes": (bytes,), "signature": bytes},
-    Entry: {"sender": str, "seal": bytes, "envelopes": (bytes,), "signature": bytes},
+    SealedVector: {
+        **{"sender": str, "seal": np.ndarray, "envelopes": (bytes,), "signature": bytes},
+        **{"proof": bytes, "head": int},
+    },
+    Entry: {
+        **{"sender": str, "seal": bytes, "envelopes": (bytes,), "signature": bytes},
+        **{"head": bytes, "rest": bytes},
+    },
     Deliver: {"entries": (Entry,), "envelopes": (bytes,)},
     Complaints: {"reasons": {str: str}},
     Survivors: {"names": (str,)},
@@ -149,6 +179,6 @@ def share_hash(share: Field) -> bytes:
 
 
 def survivors_hash(entries: tuple[Entry, ...]) -> bytes:
-    """Return H(U): names, seals, envelopes and signatures of the survivors."""
-    parts = [part for e in entries for part in (e.sender, e.seal, e.root, e.signature)]
+    """Return H(U): names, seals, envelopes, proofs and signatures of the survivors."""
+    parts = [part for e in entries for part in (e.sender, *e.signed, e.signature)]
     return digest("survivors", *parts)

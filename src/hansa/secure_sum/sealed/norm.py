@@ -4,9 +4,9 @@ There are x and s such that, with e = b − a · s − Δ · x: ‖x‖ ≤ B in
 w), ‖w · u‖ ≤ C · w and 0 ≤ w ≤ w_max); ‖(e, s)‖ is below β; and the shares that were dealt are of this s.
 
 How. x, s and a random mask g₀ are committed, with hashes of all shares. Then 256 random projections of x and of
-(e, s) are drawn, and γ. Bits of the projections and of the slack B² − ‖x‖² are committed, and the polynomial h(Y) =
-g(Y) + Σ_k γ^(k+1) f_k(Y) is told, g and f_k being the polynomials by which g₀ and s are shared. e is never
-committed: it is substituted. Every holder checks h at its own place.
+(e, s) are drawn, and γ. Bits of the projections and of the slack B² − ‖x‖² are committed, and the polynomial
+h(Y) = g(Y) + Σ_k γ^(k+1) f_k(Y) is told, g and f_k being the polynomials by which g₀ and s are shared. e is
+never committed: it is substituted. Every holder checks h at its own place.
 
 Source:
     Gentry, Halevi and Lyubashevsky (ePrint 2021/1397, lemma 3.1 and 3.3) for projections modulo a prime: with
@@ -93,6 +93,11 @@ class Bounds:
         return _width(self.error_norm)
 
     @property
+    def error_radius(self) -> float:
+        """β: the norm of (e, s) that the proof leaves a cheater."""
+        return 16 * self.error_width / math.sqrt(26)
+
+    @property
     def slack_bits(self) -> int:
         """Bits of the slack of the sum of squares."""
         return (self.vector_norm**2).bit_length()
@@ -154,7 +159,7 @@ class NormStatement:
         self,
         bounds: Bounds,
         *,
-        seal: Field,
+        seal: Field | None,
         seal_hash: bytes,
         public: Any,
         place: bytes,
@@ -166,7 +171,7 @@ class NormStatement:
 
         Args:
             bounds: What is proven.
-            seal: b, shape ``(elements, 4096)``.
+            seal: b, shape ``(elements, 4096)``; None where only the digest is wanted.
             seal_hash: Its hash.
             public: Returns the k-th public ring element, transformed.
             place: What public elements are derived from.

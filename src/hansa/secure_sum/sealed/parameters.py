@@ -13,13 +13,18 @@ import functools
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hansa.crypto.arithmetic import P
 from hansa.crypto.ring import N
 from hansa.crypto.sampling import ETA
 from hansa.errors import ConfigurationError
 from hansa.secure_sum.roster import MOST_HOLDERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hansa.secure_sum.sealed.norm import Bounds
 
 ERROR_BITS = 40
 """A committee has too many corrupt holders with a chance of 2^-40 at most."""
@@ -35,7 +40,7 @@ _MOST_BITS = {  # of the modulus, by degree: for 128, 192 and 256 bits of securi
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """The numbers of a sealed sum without proofs of norms.
+    """The numbers of a sealed sum.
 
     Attributes:
         dimension: Integers in a vector, 1 or more.
@@ -46,6 +51,7 @@ class Parameters:
         packed: Whether two integers share a coefficient.
         place: Distance in bits between two integers that share a coefficient; 0 where none do.
         scale: Δ, by which integers are lifted above the error; a power of two.
+        proof: What every client proves of its vector; None where vectors are only clipped.
     """
 
     dimension: int
@@ -56,6 +62,7 @@ class Parameters:
     packed: bool
     place: int
     scale: int
+    proof: Bounds | None = None
 
     @property
     def coefficients(self) -> int:
@@ -98,7 +105,19 @@ class Parameters:
     @property
     def coefficient_bound(self) -> int:
         """Most that one coefficient's absolute value may be."""
+        if self.proof is not None:
+            return self.proof.vector_norm
         return self.bound * (1 + 2**self.place) if self.packed else self.bound
+
+    @property
+    def error_bound(self) -> int:
+        """Most that a coefficient of a key, or of an error, may be."""
+        return ETA if self.proof is None else 2 * self.proof.error_width
+
+    @property
+    def share_bytes(self) -> int:
+        """Bytes that one holder is dealt: of the key, and of what its check needs."""
+        return 8 * N if self.proof is None else 8 * (N + 2) + 32
 
     def describe(self) -> dict[str, Any]:
         """Return the numbers for the run's configuration, and for who asks what holds."""
@@ -115,8 +134,9 @@ class Parameters:
             "survivors": self.survivors,
             "packed": self.packed,
             "scale": self.scale,
+            **({} if self.proof is None else {"proof": self.proof.describe()}),
             "bytes": 8 * N * self.elements,
-            "share_bytes": 8 * N * self.holders,
+            "share_bytes": self.share_bytes * self.holders,
             "opening_bytes": 8 * N,
         }
 
@@ -138,7 +158,13 @@ class Parameters:
 
 
 def choose(
-    *, dimension: int, members: int, bound: int, threshold: int | None = None, may_be_few: bool = False
+    *,
+    dimension: int,
+    members: int,
+    bound: int,
+    threshold: int | None = None,
+    may_be_few: bool = False,
+    proof: Callable[[int], Bounds] | None = None,
 ) -> Parameters:
     """Return parameters for sums of up to ``members`` vectors.
 
@@ -148,6 +174,7 @@ def choose(
         bound: Most that one integer's absolute value may be.
         threshold: Holders whose shares open a sum; None takes ⌊2k/3⌋ + 1 of k.
         may_be_few: Whether a sum of one or two clients is meant, which hides nothing from the other.
+        proof: What is proven of every vector, by the ring elements of a seal; None for nothing.
 
     Raises:
         ConfigurationError: If no parameters hold, with the numbers.
@@ -165,9 +192,15 @@ def choose(
             f"one round. Take at least {holders // 2 + 1}, or leave it out for {2 * holders // 3 + 1}."
         )
     place = (2 * members * bound).bit_length()
-    scale = 1 << (2 * members * ETA).bit_length()  # above 2 · members · 40
+    proven = None if proof is None else proof(-(-dimension // N))
+    if proven is not None and (fault := proven.fault()):
+        raise ConfigurationError(
+            f"the norm of these vectors cannot be proven: {fault}. Quantise to fewer steps."
+        )
+    error = ETA if proven is None else 2 * proven.error_width
+    scale = 1 << (2 * members * error).bit_length()  # above twice the largest sum of errors
     fits = []
-    for packed in (True, False) if dimension > 1 else (False,):
+    for packed in (True, False) if dimension > 1 and proven is None else (False,):
         found = Parameters(
             dimension=dimension,
             members=members,
@@ -177,6 +210,7 @@ def choose(
             packed=packed,
             place=place if packed else 0,
             scale=scale,
+            proof=proven,
         )
         fits.append(found)
         if _room(found) and _is_unique(found):
@@ -220,25 +254,40 @@ def _is_unique(found: Parameters) -> bool:
 
     A counting argument: the triples (S, E, X) within their bounds are far fewer than the totals, so that two
     of them give one total with a chance of 2^-128 over the choice of a:
-    (dp + N) · log2(160 u + 1) + dp · log2(2 u · 2^b + 1) ≤ 63 dp − 128, where 2^(b-1) bounds a coefficient.
+    (dp + N) · log2(160 u + 1) + dp · log2(2 u · 2^b + 1) ≤ 63 dp − 128, where 2^(b-1) bounds a coefficient. With
+    proofs the triples lie in balls, whose points are fewer than (2r √(2πe/n))^n for radius r in n dimensions.
     """
     size, wide = found.elements * N, 4 * found.members * found.coefficient_bound + 1
+    if found.proof is not None:
+        ball = 2 * found.members * math.sqrt(2 * math.pi * math.e)
+        errors = (size + N) * math.log2(ball * found.proof.error_radius / math.sqrt(size + N))
+        vectors = size * math.log2(ball * found.proof.vector_norm / math.sqrt(size))
+        return errors + max(0.0, vectors) <= 63 * size - 128
     small = (size + N) * math.log2(4 * ETA * found.members + 1)
     return small + size * math.log2(wide) <= 63 * size - 128
 
 
 def _refusal(found: Parameters) -> str:
     most = found.bound
-    while most and not (_room(fits := dataclasses.replace(found, bound=most)) and _is_unique(fits)):
+    if found.proof is not None:
+        most = found.proof.norm
+    while most and not (_room(fits := _with_bound(found, most)) and _is_unique(fits)):
         most //= 2
-    way_out = f"Values up to {most} fit" if most else "None fit"
+    what = "Values" if found.proof is None else "Norms"
+    way_out = f"{what} up to {most} fit" if most else "None fit"
     way_out += ": quantise to fewer steps (bound times the largest weight), or have a smaller cohort."
     if not _room(found):
         return (
-            f"a sealed sum of {found.members} vectors with values up to {found.bound} does not fit: "
-            f"{found.members} · {found.bound} · {found.scale} is more than p/2 = 2^63. {way_out}"
+            f"a sealed sum of {found.members} vectors with values up to {found.coefficient_bound} does not "
+            f"fit: {found.members} · {found.coefficient_bound} · {found.scale} is more than p/2 = 2^63. {way_out}"
         )
     return (
         f"with {found.members} clients, {found.dimension} values and a bound of {found.bound} more than one "
         f"sum could be opened from the same seals (uniqueness rule). {way_out}"
     )
+
+
+def _with_bound(found: Parameters, most: int) -> Parameters:
+    if found.proof is None:
+        return dataclasses.replace(found, bound=most)
+    return dataclasses.replace(found, proof=dataclasses.replace(found.proof, norm=most))

@@ -16,13 +16,14 @@ Leaks:
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hansa.crypto import envelope, field, shamir
+from hansa.crypto import envelope, field
 from hansa.crypto.encoding import digest
 from hansa.crypto.envelope import EnvelopeError
 from hansa.crypto.field import Field
@@ -31,6 +32,7 @@ from hansa.secure_sum.interface import Refused
 from hansa.secure_sum.joined import JoinedParty
 from hansa.secure_sum.messages import understood
 from hansa.secure_sum.roster import Place
+from hansa.secure_sum.sealed.dealing import deal, head_bytes, why_unusable
 from hansa.secure_sum.sealed.messages import (
     FIELDS,
     Complaints,
@@ -42,8 +44,6 @@ from hansa.secure_sum.sealed.messages import (
     SealedVector,
     Survivors,
     envelope_hash,
-    envelopes_root,
-    seal_hash,
     share_hash,
     survivors_hash,
 )
@@ -98,27 +98,29 @@ class Party(JoinedParty[Parameters]):
         if done in self._memory:
             raise Refused("this party has already sealed a vector for this round and attempt")
         sealed, key = seal(vector, self._parameters, "sealed sum", *place.parts)
-        points = place.points(place.holders)
-        shares = shamir.share(key.elements(), points, self._parameters.threshold)
+        dealing = deal(self._parameters, place, self.member, vector, sealed, key)
         envelopes = tuple(
             envelope.put(
-                share.astype("<u8").tobytes(),
+                content,
                 *self._context(place, self._name, holder),
                 sender=self._exchange,
                 receiver=self._roster.by_name[holder].exchange,
             )
-            for holder, share in zip(place.holders, shares, strict=True)
+            for holder, content in zip(place.holders, dealing.contents, strict=True)
         )
-        root = envelopes_root(map(envelope_hash, envelopes))
-        hashed = seal_hash(sealed)
+        head = head_bytes(self._parameters)
+        unsigned = SealedVector(
+            sender=self._name, seal=sealed, envelopes=envelopes, signature=b"", proof=dealing.proof, head=head
+        )
+        entry = unsigned.entry
+        hashed = entry.seal
         # Written down before anything leaves: neither two vectors at one place, nor one vector at two.
         salt = self._memory.setdefault("salt", os.urandom(32))  # small vectors could be guessed
         content = digest("vector", salt, np.ascontiguousarray(vector, "<i8").tobytes())
         self._once(f"sealed {place.round} vector {content.hex()}", hashed)  # whatever the purpose
         self._once(done, hashed)
-        signature = self._sign(place, "seal", hashed, root)
         self._held = _Held(place=place)
-        return SealedVector(sender=self._name, seal=sealed, envelopes=envelopes, signature=signature)
+        return dataclasses.replace(unsigned, signature=self._sign(place, "seal", *entry.signed))
 
     def receive(self, deliver: Deliver, place: Place) -> Complaints:
         """Check what was sealed and open the envelopes that came.
@@ -143,7 +145,7 @@ class Party(JoinedParty[Parameters]):
             if envelope_hash(content) != entry.envelopes[mine]:
                 raise Refused(f"the envelope of {entry.sender!r} is not the one that it signed")
             try:
-                shares[entry.sender] = self._share_in(content, entry.sender, place)
+                shares[entry.sender] = self._share_in(content, entry, place)
             except EnvelopeError as error:
                 reasons[entry.sender] = str(error)
         held.entries, held.shares = entries, shares
@@ -217,22 +219,27 @@ class Party(JoinedParty[Parameters]):
         for entry in entries:
             if len(entry.envelopes) != len(place.holders):
                 raise Refused(f"{entry.sender!r} has {len(entry.envelopes)} envelopes")
-            if not self._signed(entry.sender, entry.signature, place, "seal", entry.seal, entry.root):
+            if not self._signed(entry.sender, entry.signature, place, "seal", *entry.signed):
                 raise Refused(f"the seal of {entry.sender!r} is not signed by it for this round and attempt")
             if entry.sender == self._name and entry.seal != own:
                 raise Refused("the seal shown as this party's own is another one")
 
-    def _share_in(self, content: bytes, sender: str, place: Place) -> Field:
+    def _share_in(self, content: bytes, entry: Entry, place: Place) -> Field:
+        dealer = self._roster.by_name[entry.sender]
         data = envelope.take(
             content,
-            *self._context(place, sender, self._name),
-            sender=self._roster.by_name[sender].exchange,
+            *self._context(place, entry.sender, self._name),
+            sender=dealer.exchange,
             receiver=self._exchange,
-            size=8 * N,
+            size=self._parameters.share_bytes,
         )
-        share = np.frombuffer(data, "<u8").astype(np.uint64)
+        share = np.frombuffer(data[: 8 * N], "<u8").astype(np.uint64)
         if not field.is_canonical(share):
             raise EnvelopeError("a share is not made of field elements")
+        number = place.holders.index(self._name)
+        why = why_unusable(self._parameters, place, dealer, entry, number, data)
+        if why:
+            raise EnvelopeError(why)
         return share
 
     def _chosen(self, names: tuple[str, ...], held: _Held) -> tuple[Entry, ...]:

@@ -10,7 +10,7 @@ Source:
     norm.
 
 Assumes:
-    AES-256 in counter mode under a key that everyone knows gives bits that nobody could choose (ideal cipher).
+    AES-256 in counter mode under a key that everyone knows gives bits that nobody chose (ideal cipher).
 """
 
 from __future__ import annotations

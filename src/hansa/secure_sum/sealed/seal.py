@@ -28,7 +28,7 @@ from hansa.crypto.arithmetic import sub as _sub
 from hansa.crypto.encoding import Part, encoded
 from hansa.crypto.field import Field
 from hansa.crypto.ring import N, from_ntt, to_ntt
-from hansa.crypto.sampling import ETA, binomial, public_elements
+from hansa.crypto.sampling import binomial, public_elements
 from hansa.errors import UpdateError
 from hansa.secure_sum.sealed.parameters import Parameters
 
@@ -40,9 +40,15 @@ _P = np.uint64(P)
 
 @dataclass(frozen=True)
 class Key:
-    """What seals one vector: shape ``(4096,)``, values between −40 and 40. It does not print."""
+    """What seals one vector; values are between −40 and 40. It does not print.
+
+    Attributes:
+        values: The key, shape ``(4096,)``.
+        errors: The errors, shape ``(elements, 4096)``.
+    """
 
     values: NDArray[np.int8]
+    errors: NDArray[np.int8]
 
     def __repr__(self) -> str:
         return "Key(not shown)"
@@ -77,7 +83,7 @@ def seal(
         UpdateError: If the vector is not what the parameters were made for.
     """
     _check_vector(vector, parameters)
-    key = Key(binomial(N, random))
+    key = _fresh(parameters, random)
     transformed = to_ntt(key.elements())
     values = _packed(vector, parameters)
     out = np.empty((parameters.elements, N), np.uint64)
@@ -86,8 +92,18 @@ def seal(
         part = values[k * N : (k + 1) * N]
         row[: len(part)], row[len(part) :] = part, 0
         product = from_ntt(field.mul(public_element(k, *place), transformed))
-        _lifted(product, binomial(N, random), row, parameters.scale, out[k])
+        _lifted(product, key.errors[k], row, parameters.scale, out[k])
     return out, key
+
+
+def _fresh(parameters: Parameters, random: Callable[[int], bytes]) -> Key:
+    """Return a key and errors; where a norm is proven, such as are within it: one in hundreds is not."""
+    while True:
+        values = binomial(N, random)
+        errors = np.stack([binomial(N, random) for _ in range(parameters.elements)])
+        small = np.concatenate([errors.reshape(-1), values]).astype(np.float64)
+        if parameters.proof is None or small @ small <= parameters.proof.error_norm**2:
+            return Key(values, errors)
 
 
 def public_element(k: int, *place: Part) -> Field:
@@ -110,7 +126,8 @@ def open_sum(seals: Field, key_sum: Field, count: int, parameters: Parameters, *
             the uniqueness rule, what is accepted is the only sum that these seals have.
     """
     keys = field.to_signed(key_sum)
-    _accept("the sum of the keys", keys, ETA * count)
+    proof, short, long = parameters.proof, _squares(keys), 0
+    _accept("the sum of the keys", keys, parameters.error_bound * count)
     transformed = to_ntt(np.ascontiguousarray(key_sum))
     most = count * parameters.coefficient_bound
     coefficients = np.empty((parameters.elements, N), np.int64)
@@ -118,13 +135,30 @@ def open_sum(seals: Field, key_sum: Field, count: int, parameters: Parameters, *
     for k in range(parameters.elements):
         product = from_ntt(field.mul(public_element(k, *place), transformed))
         _lowered(seals[k], product, parameters.scale, coefficients[k], errors)
-        _accept("an error", errors, ETA * count)
+        _accept("an error", errors, parameters.error_bound * count)
         _accept("a value", coefficients[k], most)
+        if proof is not None:
+            short, long = short + _squares(errors), long + _squares(coefficients[k])
+    if proof is not None:
+        _accept_norm("the keys and errors", short, 256 * (proof.error_width * count) ** 2 // 26)
+        _accept_norm("the values", long, (proof.vector_norm * count) ** 2)
     flat = coefficients.reshape(-1)
     _accept("padding", flat[parameters.coefficients :], 0)
     total = _unpacked(flat[: parameters.coefficients], parameters)
     _accept("a value", total, count * parameters.bound)
     return total
+
+
+def _accept_norm(what: str, squares: int, most: int) -> None:
+    if squares > most:
+        raise NotAccepted(
+            f"the squares of {what} of the sum add up to {squares}, more than the {most} that was proven: "
+            "an answer is false"
+        )
+
+
+def _squares(values: Integers) -> int:
+    return sum(value * value for value in values.tolist())  # Python's integers do not overflow
 
 
 def _check_vector(vector: Any, parameters: Parameters) -> None:

@@ -9,7 +9,7 @@ open      holders give their shares of the sum of the survivors' keys
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,32 @@ from hansa.secure_sum.phases import pinned, place_of, said, summed
 from hansa.types import Ask
 
 if TYPE_CHECKING:
+    from hansa.secure_sum.sealed.norm import Bounds
     from hansa.secure_sum.sealed.parameters import Parameters
     from hansa.secure_sum.sealed.party import Party
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormBound:
+    """Every client proves that its sealed update is within the norm it was quantised to, and shows no more.
+
+    Whose proof fails is left out of the sum and named. Metrics, which are no part of the model, are not proven.
+
+    Assumes:
+        SHA-256 and SHAKE-256 as random oracles, AES-256 as an ideal cipher. The statement has not been reviewed by
+        outsiders (`hansa.secure_sum.sealed.norm`).
+
+    Attributes:
+        bits: Work to forge a proof, as a power of two; 1 to 110.
+    """
+
+    bits: int = 100
+
+    def __post_init__(self) -> None:
+        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 1 <= self.bits <= 110:
+            raise ConfigurationError(
+                f"NormBound.bits must be a whole number from 1 to 110, got {self.bits!r}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +62,16 @@ class Sealed(SecureSum):
     Attributes:
         threshold: How many share holders open a sum, a number; None takes two thirds of them and one.
         may_be_few: Whether cohorts of one or two are meant, where the sum hides nothing from the other.
+        proof: What clients prove of their sealed updates: `NormBound`, or None.
     """
 
     threshold: int | None = None
     may_be_few: bool = False
+    proof: NormBound | None = None
+
+    def __post_init__(self) -> None:
+        if self.proof is not None and not isinstance(self.proof, NormBound):
+            raise ConfigurationError(f"Sealed.proof must be hansa.NormBound() or None, got {self.proof!r}.")
 
     def anywhere(self) -> Sealed:
         """Return the same with the threshold left to the number of clients."""
@@ -66,8 +96,20 @@ class Sealed(SecureSum):
             bound=shape.bound,
             threshold=self.threshold,
             may_be_few=self.may_be_few,
+            proof=self._proof(shape),
         )
         return SealedSum(parameters=parameters, run=run)
+
+    def _proof(self, shape: Shape) -> Callable[[int], Bounds] | None:
+        """Return what is proven of vectors of a shape, by the ring elements of their seals; None for nothing."""
+        if self.proof is None or shape.norm is None:
+            return None
+        from hansa.secure_sum.sealed.norm import Bounds
+
+        norm, weight, size, bits = shape.norm, shape.max_weight, shape.dimension, self.proof.bits
+        return lambda elements: Bounds(
+            norm=norm, max_weight=weight, dimension=size, elements=elements, bits=bits
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
