@@ -57,6 +57,9 @@ from hansa.tree import flat_weights, vector_hash
 from hansa.types import Examples, Memory, Metrics
 
 
+_OF_A_RUN = ("_plan", "_engine", "_times", "_outcome", "records", "run_folder")
+
+
 class Federation:
     """Several parties that train one model without pooling their data.
 
@@ -288,6 +291,7 @@ class Federation:
         if rows is not None:
             check_validation(rows, self.learner, localised.cards)
         begun = engine_of(folder) if resume and folder is not None else {}
+        before = {name: getattr(self, name) for name in _OF_A_RUN}
         keys, self._engine = keys_for(plan, folder if resume else None), None
         seeds = dataclasses.replace(self.seeds, secret=secret_for(plan, folder if resume else None))
         plan = pinned(plan, keys, lambda known: self.describe(known, rows))
@@ -322,6 +326,8 @@ class Federation:
                 )
         except BaseException:
             engine.close()
+            # Nothing has begun: what was trained before is still here, and what it spent is still spent.
+            vars(self).update(before)
             raise
         try:
             past = () if store is None else recover(store, outcome, engine, looks=hooks.looks)
