@@ -56,7 +56,6 @@ from hansa.train.learner import Learner
 from hansa.tree import flat_weights, vector_hash
 from hansa.types import Examples, Memory, Metrics
 
-
 _OF_A_RUN = ("_plan", "_engine", "_times", "_outcome", "records", "run_folder")
 
 
