@@ -177,6 +177,14 @@ def test_another_plan_does_not_go_on(tmp_path):
     assert len(trained(central(5), 3, run=run, resume=True).records) == 3
 
 
+def test_another_seed_does_not_go_on(tmp_path):
+    run = tmp_path / "run"
+    trained(central(5, seed=1), 2, run=run)
+    with pytest.raises(RunError, match="another seed of its plan of privacy than 2"):
+        trained(central(5, seed=2), 5, run=run, resume=True)
+    assert len(trained(central(5, seed=1), 3, run=run, resume=True).records) == 3
+
+
 def test_a_run_without_its_secret_does_not_go_on(tmp_path):
     run = tmp_path / "run"
     trained(central(5), 2, run=run)

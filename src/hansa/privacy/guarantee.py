@@ -76,9 +76,8 @@ class Guarantee:
             f"{spent} the privacy loss of {self.protects} is at most ε = {self.epsilon:.4g}, but for "
             "a chance of "
             f"δ = {self.delta:.2g}.",
-            f"That is: who sees everything that is released can tell {RELATIONS[self.neighbours]} "
-            "hardly better "
-            f"than by guessing; the odds change by a factor of up to {_factor(self.epsilon)}.",
+            f"That is: who sees everything that is released and wants to tell {RELATIONS[self.neighbours]} "
+            f"finds the odds changed by a factor of up to {_factor(self.epsilon)}; {_judged(self.epsilon)}.",
             self.trust,
             f"Told by {self.version} ({self.accountant.upper()}), with a noise multiplier of "
             f"{self.noise_multiplier:.4g}; relation: {self.neighbours}.",
@@ -93,4 +92,13 @@ class Guarantee:
 
 
 def _factor(epsilon: float) -> str:
-    return f"{math.exp(epsilon):.3g}" if epsilon < 20 else "hundreds of millions, which is no promise"
+    return f"{math.exp(epsilon):.3g}" if epsilon < 20 else "hundreds of millions"
+
+
+def _judged(epsilon: float) -> str:
+    """Return what a privacy loss is worth, in words."""
+    if epsilon <= 1:
+        return "that is hardly better than guessing"
+    if epsilon <= 10:
+        return "that bounds what can be learnt, and is not as good as guessing"
+    return "that is next to no promise"
