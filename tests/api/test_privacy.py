@@ -255,6 +255,21 @@ def test_what_does_not_go_together_is_told_when_it_is_declared(settings, said):
         trained(**{"privacy": central(), **settings})
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"population": 50}, "for a population of 50, but there are 8"),
+        ({"delta": 0.5}, "larger than 1/8"),
+        ({"participation": Poisson(0.5, cap=3)}, "fewer than the 4"),
+    ],
+)
+def test_what_does_not_fit_the_clients_is_told_before_data_are_read(settings, said):
+    with pytest.raises(ConfigurationError, match=said):
+        federation(population(SIZES), privacy=central(**settings))
+    with pytest.raises(ConfigurationError, match=said):
+        federation(population(SIZES)).protect(central(**settings))
+
+
 def test_local_metrics_would_tell_of_single_clients():
     made = federation(population(SIZES), privacy=central(), algorithm=hansa.FedAvg(**LOCAL))
     with pytest.raises(ConfigurationError, match="local_metrics tells of each client"):

@@ -30,7 +30,14 @@ from hansa.api.inputs import (
 from hansa.api.interrupts import held_back
 from hansa.api.keeping import OWN_FILES, engine_of, now, open_run, recover
 from hansa.api.keys import keys_for, pinned, secret_for, with_keys
-from hansa.api.ledger import aggregate_of, check_planned, cohort_of, settle, spent_by_silo
+from hansa.api.ledger import (
+    aggregate_of,
+    check_planned,
+    check_population,
+    cohort_of,
+    settle,
+    spent_by_silo,
+)
 from hansa.api.localise import Localised, check_learner, check_validation, localise
 from hansa.api.loop import INTERRUPTED, Outcome, Progress, check_target, run_rounds
 from hansa.cohort import Cohort
@@ -141,6 +148,7 @@ class Federation:
         self.privacy = as_privacy(privacy)
         self.cohort = cohort_of(self.privacy, cohort)
         self.cohort.check(len(self.clients))
+        check_population(self.privacy, len(self.clients))
         self.aggregate: Aggregate = aggregate_of(self.privacy, aggregate)
         self.compress = as_compress(compress)
         self.quantise = as_quantise(quantise)
@@ -168,6 +176,7 @@ class Federation:
     def protect(self, privacy: Privacy) -> None:
         """Put a plan of differential privacy in, in place of cohort and weights where it brings its own."""
         self.privacy = as_privacy(privacy)
+        check_population(self.privacy, len(self.clients))
         if isinstance(privacy, ClientLevel):
             self.cohort, self.aggregate = cohort_of(privacy, None), aggregate_of(privacy, None)
             self.cohort.check(len(self.clients))
