@@ -22,6 +22,7 @@ from hansa.privacy import (
 )
 from hansa.privacy.events import read_event
 from hansa.recipes import RECIPES
+from hansa.report.data import Comparison
 from hansa.testing.faults import Unreliable
 from least_squares import LeastSquares, federation, population
 
@@ -222,6 +223,15 @@ def test_the_report_says_what_is_promised(tmp_path):
     ):
         assert said in page
     assert "This report does not check it" not in page
+
+
+def test_the_report_says_that_the_comparison_is_not_protected(tmp_path):
+    made = trained(central(1), 1)
+    rows = {f"c{i}": {"local": 1.0, "federated": 1.0} for i in range(8)}
+    beside = Comparison(metric="loss", higher_is_better=False, rows=rows)
+    said = "models that were trained without noise"
+    assert said in made.report(tmp_path / "report.html", comparison=beside).read_text()
+    assert said not in made.report(tmp_path / "alone.html").read_text()
 
 
 def test_without_a_plan_nothing_is_promised():
