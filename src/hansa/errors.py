@@ -86,7 +86,10 @@ class RoundError(HansaError):
 
 
 class VoidRoundError(RoundError):
-    """A secure sum was not opened. Nothing of it is known, and training goes on with the next round."""
+    """A secure sum that cannot be used. Training goes on with the next round.
+
+    Nothing of it is known where too few were left; where answers were false, whoever gave them may know it.
+    """
 
 
 class RunError(HansaError):

@@ -37,7 +37,7 @@ class RoundRecord:
         cohort: Names of the clients drawn, in the order drawn.
         dropped: Reason by client, for clients whose update was not used.
         corrected: What was wrong, by client, in answers to the secure sum that were corrected.
-        void: Why the secure sum was not opened, where it was not; then the model is as before.
+        void: Why the secure sum could not be used, where it could not; then the model is as before.
         clipped: How many of the updates that were used had been clipped.
         privacy: What the round was charged for (the ledger of differential privacy): events as plain values,
             and what is spent so far: ``epsilon``, ``delta``; empty without a plan of privacy.

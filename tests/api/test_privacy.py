@@ -22,6 +22,7 @@ from hansa.privacy import (
 )
 from hansa.privacy.events import read_event
 from hansa.recipes import RECIPES
+from hansa.report.data import Comparison
 from hansa.testing.faults import Unreliable
 from least_squares import LeastSquares, federation, population
 
@@ -177,6 +178,14 @@ def test_another_plan_does_not_go_on(tmp_path):
     assert len(trained(central(5), 3, run=run, resume=True).records) == 3
 
 
+def test_another_seed_does_not_go_on(tmp_path):
+    run = tmp_path / "run"
+    trained(central(5, seed=1), 2, run=run)
+    with pytest.raises(RunError, match="another seed of its plan of privacy than 2"):
+        trained(central(5, seed=2), 5, run=run, resume=True)
+    assert len(trained(central(5, seed=1), 3, run=run, resume=True).records) == 3
+
+
 def test_a_run_without_its_secret_does_not_go_on(tmp_path):
     run = tmp_path / "run"
     trained(central(5), 2, run=run)
@@ -216,6 +225,15 @@ def test_the_report_says_what_is_promised(tmp_path):
     assert "This report does not check it" not in page
 
 
+def test_the_report_says_that_the_comparison_is_not_protected(tmp_path):
+    made = trained(central(1), 1)
+    rows = {f"c{i}": {"local": 1.0, "federated": 1.0} for i in range(8)}
+    beside = Comparison(metric="loss", higher_is_better=False, rows=rows)
+    said = "models that were trained without noise"
+    assert said in made.report(tmp_path / "report.html", comparison=beside).read_text()
+    assert said not in made.report(tmp_path / "alone.html").read_text()
+
+
 def test_without_a_plan_nothing_is_promised():
     made = federation()
     with pytest.raises(ConfigurationError, match="promises none"):
@@ -245,6 +263,21 @@ def test_without_a_plan_nothing_is_promised():
 def test_what_does_not_go_together_is_told_when_it_is_declared(settings, said):
     with pytest.raises(ConfigurationError, match=said):
         trained(**{"privacy": central(), **settings})
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"population": 50}, "for a population of 50, but there are 8"),
+        ({"delta": 0.5}, "larger than 1/8"),
+        ({"participation": Poisson(0.5, cap=3)}, "fewer than the 4"),
+    ],
+)
+def test_what_does_not_fit_the_clients_is_told_before_data_are_read(settings, said):
+    with pytest.raises(ConfigurationError, match=said):
+        federation(population(SIZES), privacy=central(**settings))
+    with pytest.raises(ConfigurationError, match=said):
+        federation(population(SIZES)).protect(central(**settings))
 
 
 def test_local_metrics_would_tell_of_single_clients():

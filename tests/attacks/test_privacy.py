@@ -10,7 +10,7 @@ import hansa
 import privacy_faults as faults
 from hansa.audit import Settings, audit
 from hansa.client import begin
-from hansa.errors import ConfigurationError, HansaError
+from hansa.errors import ConfigurationError, HansaError, RunError
 from hansa.privacy import AdaptiveClip, Capped, CentralDP, DistributedDP, Facts, LocalDP, MatrixDP, RecordDP
 from hansa.protect import protected
 from hansa.rng import Seeds
@@ -248,3 +248,16 @@ def test_fitting_twice_is_paid_for_twice():
         return  # a refusal is as good
     once = federation(privacy=plan).plan().private.spent(4).epsilon
     assert made.guarantee().epsilon > once
+
+
+def test_a_refused_fit_does_not_reset_what_is_spent(tmp_path):
+    made = federation(privacy=CentralDP(rounds=4, noise_multiplier=1.0), seed=1)
+    made.fit(2, run=tmp_path / "run")
+    spent, trained = made.guarantee(), made.model_hash
+    made.algorithm = hansa.FedAvg(steps=1, batch_size=3)
+    with pytest.raises(RunError, match="differs from that of the run"):
+        made.fit(4, run=tmp_path / "run", resume=True)
+    assert made.model_hash == trained
+    assert made.guarantee() == spent
+    with pytest.raises(ConfigurationError, match="has trained for 2 rounds already"):
+        made.fit(2)

@@ -285,3 +285,15 @@ def test_mistakes_in_the_file(project, wrong, edit, old, new, message):
     edit((old, new))
     assert message in wrong("run", "run.toml").replace("\n", " ")
     assert not (project / "runs").exists()
+
+
+def test_the_end_says_what_privacy_is_promised_and_to_whom(folder, hansa):
+    plan = '[privacy]\nkind = "central"\nnoise_multiplier = 8.0\nclip = 0.5\n'
+    (folder / "private.toml").write_text(f'[run]\nrounds = 1\n[recipe]\nname = "heart-disease"\n{plan}')
+    result = hansa("run", "private.toml", "--no-compare", "--quiet")
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("Privacy")]
+    for said in ("ε = 0.", "δ = 1e-05", "for each client", "zero-out", "The server sees"):
+        assert said in line
+    told = hansa("run", "private.toml", "--no-compare", "--json").stdout.splitlines()
+    end = json.loads(told[-1])["guarantee"]
+    assert (end["protects"], end["neighbours"], end["rounds_spent"]) == ("each client", "zero-out", 1)

@@ -378,6 +378,7 @@ def test_without_dp_accounting_there_is_no_number(monkeypatch):
         Pure(epsilon=1e-6),
         Laplace(noise_multiplier=1e-4),
         PoissonSampled(rate=0.1, event=Laplace(noise_multiplier=1e-3)),
+        gaussian(1e-12),
         gaussian(1e-4),
         gaussian(1e6),
         poisson(0.1, 1, 0.01),

@@ -321,3 +321,34 @@ def test_record_level_settings():
         RecordDP(rounds=3, noise_multiplier=1.0).guarantee()
     with pytest.raises(UnknownNameError, match="unit"):
         RecordDP(rounds=3, noise_multiplier=1.0, protects="client")
+
+
+@pytest.mark.parametrize("plan", [CentralDP, DistributedDP])
+def test_nobody_is_added_to_cohorts_of_a_fixed_size(plan):
+    with pytest.raises(ConfigurationError, match=r"FixedSize\(size=10\).*'zero-out' or 'replace'"):
+        plan(rounds=3, noise_multiplier=1.0, participation=FixedSize(10), neighbours="add/remove")
+
+
+@pytest.mark.parametrize("rounds", [-1, 11, 2.5, True])
+def test_nothing_is_promised_of_rounds_that_a_plan_does_not_have(rounds):
+    silos = RecordDP(rounds=10, noise_multiplier=1.0).bound(
+        Facts(
+            population=1,
+            records={"a": 100},
+            steps={"a": 3},
+            taken_by={"a": tuple(range(1, 11))},
+            batch_size=10,
+        )
+    )
+    for plan in (CentralDP(rounds=10, noise_multiplier=1.0, population=100), silos):
+        with pytest.raises(ConfigurationError, match="rounds that are done are 0 to 10"):
+            plan.guarantee(rounds)
+
+
+@pytest.mark.parametrize(
+    ("noise", "said"), [(20.0, "hardly better for it"), (2.0, "may be much better"), (0.5, "next to no")]
+)
+def test_what_a_loss_is_worth_is_told(noise, said):
+    told = CentralDP(rounds=5, noise_multiplier=noise, population=100).guarantee()
+    assert said in told.statement
+    assert ("a guess" in told.statement) == (told.epsilon <= 10)

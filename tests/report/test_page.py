@@ -291,6 +291,8 @@ def test_void_rounds_and_corrected_answers_are_told(make_run):
     page = render(dataclasses.replace(made, records=(first, *made.records[1:])))
     text = " ".join(Page(page).text.split())
     assert "1 round of" in text and "was void" in text
+    # The shares may have been opened before a false one was found: the page must not say that none were.
+    assert "no sum was used" in text and "no sum was opened" not in text
     assert "2 usable seals <of> 4" in text
     assert "a&b" in text and "wrong share" in text
     assert "<of>" not in page

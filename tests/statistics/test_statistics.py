@@ -301,6 +301,7 @@ ONE = {"a": ([[1.0, 2.0]], [0])}
         (lambda: statistics.class_counts({"a": ([1.0], [0.5])}), DataError, "client 'a'.*not classes"),
         (lambda: statistics.class_counts(CLIENTS, classes=[1, 1]), ConfigurationError, "different"),
         (lambda: statistics.class_counts(CLIENTS, classes=[0.5]), ConfigurationError, "integers"),
+        (lambda: statistics.class_counts(CLIENTS, classes=2), ConfigurationError, "integers"),
         (lambda: statistics.class_counts(CLIENTS)[9], UnknownNameError, "class"),
     ],
 )  # fmt: skip

@@ -56,3 +56,12 @@ def test_a_model_without_metrics_shows_its_validation_loss():
     progress.begin(title="t", rounds=1, done=0, clients=2, backend="JAX")
     progress.round(record(0, loss=2.0, val_loss=float("nan")))
     assert "loss 2.0000  val_loss NaN" in out.getvalue()
+
+
+def test_what_is_spent_is_told_beside_the_metrics():
+    out = io.StringIO()
+    progress = PlainProgress(out)
+    progress.begin(title="t", rounds=1, done=0, clients=2, backend="JAX")
+    spent = {"epsilon": 1.23456, "delta": 1e-5}
+    progress.round(RoundRecord(round=0, cohort=("a", "b"), logs={"loss": 2.0}, privacy=spent))
+    assert "loss 2.0000  ε 1.23 (δ 1e-05)  clients 2" in out.getvalue()

@@ -88,3 +88,15 @@ def test_text_of_parties_is_not_taken_as_markup():
     progress.begin(title="[bold]x[/bold] [link]", rounds=1, done=0, clients=1, backend="JAX")
     progress.end("finished")
     assert "[bold]x[/bold] [link]" in shown(screen)
+
+
+def test_what_is_spent_is_a_column():
+    screen = console(80)
+    progress = TerminalProgress(screen)
+    progress.begin(title="t", rounds=1, done=0, clients=2, backend="JAX")
+    logs = {"loss": 1.0, "accuracy": 0.75, "val_accuracy": 0.71}
+    spent = {"epsilon": 1.23456, "delta": 1e-5}
+    progress.round(RoundRecord(round=0, cohort=("a", "b"), logs=logs, privacy=spent))
+    progress.end("finished")
+    assert re.search(r"val accuracy +ε +clients", shown(screen))
+    assert re.search(r"0\.7100 +1\.23 +2", shown(screen))

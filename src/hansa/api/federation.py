@@ -30,7 +30,14 @@ from hansa.api.inputs import (
 from hansa.api.interrupts import held_back
 from hansa.api.keeping import OWN_FILES, engine_of, now, open_run, recover
 from hansa.api.keys import keys_for, pinned, secret_for, with_keys
-from hansa.api.ledger import aggregate_of, check_planned, cohort_of, settle, spent_by_silo
+from hansa.api.ledger import (
+    aggregate_of,
+    check_planned,
+    check_population,
+    cohort_of,
+    settle,
+    spent_by_silo,
+)
 from hansa.api.localise import Localised, check_learner, check_validation, localise
 from hansa.api.loop import INTERRUPTED, Outcome, Progress, check_target, run_rounds
 from hansa.cohort import Cohort
@@ -55,6 +62,8 @@ from hansa.train.keras_learner import KerasLearner
 from hansa.train.learner import Learner
 from hansa.tree import flat_weights, vector_hash
 from hansa.types import Examples, Memory, Metrics
+
+_OF_A_RUN = ("_plan", "_engine", "_times", "_outcome", "records", "run_folder")
 
 
 class Federation:
@@ -139,6 +148,7 @@ class Federation:
         self.privacy = as_privacy(privacy)
         self.cohort = cohort_of(self.privacy, cohort)
         self.cohort.check(len(self.clients))
+        check_population(self.privacy, len(self.clients))
         self.aggregate: Aggregate = aggregate_of(self.privacy, aggregate)
         self.compress = as_compress(compress)
         self.quantise = as_quantise(quantise)
@@ -166,6 +176,7 @@ class Federation:
     def protect(self, privacy: Privacy) -> None:
         """Put a plan of differential privacy in, in place of cohort and weights where it brings its own."""
         self.privacy = as_privacy(privacy)
+        check_population(self.privacy, len(self.clients))
         if isinstance(privacy, ClientLevel):
             self.cohort, self.aggregate = cohort_of(privacy, None), aggregate_of(privacy, None)
             self.cohort.check(len(self.clients))
@@ -288,6 +299,7 @@ class Federation:
         if rows is not None:
             check_validation(rows, self.learner, localised.cards)
         begun = engine_of(folder) if resume and folder is not None else {}
+        before = {name: getattr(self, name) for name in _OF_A_RUN}
         keys, self._engine = keys_for(plan, folder if resume else None), None
         seeds = dataclasses.replace(self.seeds, secret=secret_for(plan, folder if resume else None))
         plan = pinned(plan, keys, lambda known: self.describe(known, rows))
@@ -322,6 +334,8 @@ class Federation:
                 )
         except BaseException:
             engine.close()
+            # Nothing has begun: what was trained before is still here, and what it spent is still spent.
+            vars(self).update(before)
             raise
         try:
             past = () if store is None else recover(store, outcome, engine, looks=hooks.looks)

@@ -52,13 +52,19 @@ def secret_for(plan: Plan, folder: Path | None) -> bytes:
         folder: The folder of a run to go on with, or None.
 
     Raises:
-        RunError: If the folder's secret is missing or unreadable.
+        RunError: If the folder's secret is missing or unreadable, or that of another seed.
     """
     private = plan.private
     if private is None:
         return b""
     if private.seed is not None:
-        return hashlib.sha256(b"hansa.privacy.seed.v1" + str(private.seed).encode()).digest()
+        derived = hashlib.sha256(b"hansa.privacy.seed.v1" + str(private.seed).encode()).digest()
+        if folder is not None and (folder / KEYS).is_file() and _secret(folder / KEYS) != derived:
+            raise RunError(
+                f"the run in {folder} began with another seed of its plan of privacy than {private.seed}. "
+                "Resume with the run's own, or start a new run in another folder."
+            )
+        return derived
     if folder is None:
         return secrets.token_bytes(32)
     return _secret(folder / KEYS)

@@ -8,7 +8,7 @@ from typing import Any
 from hansa.cohort import Cohort, as_cohort
 from hansa.errors import ConfigurationError
 from hansa.plan import Plan
-from hansa.privacy import ClientLevel, Privacy, RecordDP
+from hansa.privacy import ClientLevel, Facts, Privacy, RecordDP
 from hansa.privacy.accountant import Spent
 from hansa.record import RoundRecord
 from hansa.server.aggregate import Aggregate
@@ -31,6 +31,12 @@ def cohort_of(privacy: Privacy | None, cohort: Any) -> Cohort:
             f"Leave cohort out, and give the plan participation={cohort!r}."
         )
     return as_cohort(privacy.participation)
+
+
+def check_population(privacy: Privacy | None, clients: int) -> None:
+    """Raise `ConfigurationError` if a plan does not fit the number of clients: before any data are read."""
+    if isinstance(privacy, ClientLevel):
+        privacy.bound(Facts(population=clients))
 
 
 def aggregate_of(privacy: Privacy | None, aggregate: Aggregate | None) -> Aggregate:

@@ -224,6 +224,8 @@ def _last_lines(job: Job, made: Assembled, ways: Ways) -> list[tuple[str, str]]:
     logs = shown_logs(federation.records[-1].logs, job.metric)
     values = ", ".join(f"{name} {number(value)}" for name, value in logs.items() if value is not None)
     lines = [("Result", f"{federation.status} after {counted(len(federation.records), 'round')}: {values}")]
+    if federation.privacy is not None:
+        lines.append(("Privacy", str(federation.guarantee())))
     if (ways.folder / "model.keras").is_file():
         lines.append(("Model", f"{ways.folder / 'model.keras'}  (hash {federation.model_hash[:12]})"))
     return [*lines, ("Report", str(ways.folder / "report.html"))]
@@ -240,6 +242,7 @@ def _summary(made: Assembled, ways: Ways, comparison: Comparison | None) -> Mapp
         "comparison": None
         if comparison is None
         else {"metric": comparison.metric, "average": comparison.average, "clients": comparison.rows},
+        "guarantee": None if federation.privacy is None else federation.guarantee().describe(),
         "model_hash": federation.model_hash if federation.records else None,
         "run": str(ways.folder),
         "model": str(model) if model.is_file() else None,

@@ -77,7 +77,7 @@ class Guarantee:
             "a chance of "
             f"δ = {self.delta:.2g}.",
             f"That is: to whoever sees everything that is released, the odds of {RELATIONS[self.neighbours]} "
-            f"are changed by a factor of at most {_factor(self.epsilon)}.",
+            f"are changed by a factor of at most {_factor(self.epsilon)}; {_judged(self.epsilon)}.",
             self.trust,
             f"Told by {self.version} ({self.accountant.upper()}), with a noise multiplier of "
             f"{self.noise_multiplier:.4g}; relation: {self.neighbours}.",
@@ -93,4 +93,13 @@ class Guarantee:
 
 
 def _factor(epsilon: float) -> str:
-    return f"{math.exp(epsilon):.3g}" if epsilon < 20 else "hundreds of millions, which is no promise"
+    return f"{math.exp(epsilon):.3g}" if epsilon < 20 else "hundreds of millions"
+
+
+def _judged(epsilon: float) -> str:
+    """Return what a privacy loss is worth, in words."""
+    if epsilon <= 1:
+        return "a guess is hardly better for it"
+    if epsilon <= 10:
+        return "that is a bound, and a guess may be much better for it"
+    return "that is next to no promise"

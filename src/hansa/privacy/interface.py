@@ -244,6 +244,11 @@ class ClientLevel(Privacy):
                 "rounds, but "
                 f"{name} is for {self.rounds}. Take times={most_participations(self.rounds, who.min_gap)}."
             )
+        if isinstance(who, FixedSize) and self.neighbours == "add/remove":
+            raise ConfigurationError(
+                f"{who} is as many clients, whoever there is, so that nobody can be added or removed: "
+                "take neighbours='zero-out' or 'replace', or participation=Poisson(rate)."
+            )
         if self.population is None:
             return
         if not is_whole(self.population) or self.population < 1:
@@ -431,8 +436,7 @@ class ClientLevel(Privacy):
 
     def guarantee(self, rounds_done: int | None = None) -> Guarantee:
         """Return what is promised after so many rounds; after all that are planned if None."""
-        done = self.rounds if rounds_done is None else rounds_done
-        return _promise(self, done)
+        return _promise(self, rounds_of(self, rounds_done))
 
     def explain(self) -> str:
         """Return in words what is done, what is promised to whom, and what is not."""
@@ -442,6 +446,19 @@ class ClientLevel(Privacy):
 METRICS = "metrics that clients measure (losses, accuracies), which are told as they are"
 CARDS = "the data cards: numbers of rows, schema and label counts of each client"
 TUNING = "choices that were made by looking at results of other runs on the same data"
+
+
+def rounds_of(plan: Privacy, done: int | None) -> int:
+    """Return how many rounds of a plan are done: all if None.
+
+    Raises:
+        ConfigurationError: If the plan has no such number of rounds.
+    """
+    if done is None:
+        return plan.rounds
+    if not is_whole(done) or not 0 <= done <= plan.rounds:
+        raise ConfigurationError(f"rounds that are done are 0 to {plan.rounds}, as planned; got {done!r}.")
+    return done
 
 
 def _promise(plan: ClientLevel, done: int) -> Guarantee:

@@ -19,7 +19,18 @@ from hansa.privacy.budget import (
 )
 from hansa.privacy.events import Event, Gaussian, PoissonSampled, Repeated, Several
 from hansa.privacy.guarantee import Guarantee
-from hansa.privacy.interface import CARDS, METRICS, TUNING, Facts, How, Privacy, Tell, spent_on, status_of
+from hansa.privacy.interface import (
+    CARDS,
+    METRICS,
+    TUNING,
+    Facts,
+    How,
+    Privacy,
+    Tell,
+    rounds_of,
+    spent_on,
+    status_of,
+)
 
 MOST_CALIBRATED = 6
 """Groups of silos that are accounted for apart, at most: each takes seconds."""
@@ -227,7 +238,7 @@ class RecordDP(Privacy):
 
     def guarantee(self, rounds_done: int | None = None) -> Guarantee:
         """Return what is promised after so many rounds; after all that are planned if None."""
-        done = self.rounds if rounds_done is None else rounds_done
+        done = rounds_of(self, rounds_done)
         spent = self.spent(done) if done else None
         status, reasons = status_of(self)
         return Guarantee(

@@ -113,7 +113,8 @@ def delta_of_rdp(orders: np.ndarray, rdp: np.ndarray, epsilon: float) -> float:
 
 def gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
     """Return the exact epsilon of one Gaussian release (Balle and Wang, 2018, Theorem 8)."""
-    return float(dp_accounting().get_epsilon_gaussian(noise_multiplier, delta))
+    with np.errstate(divide="ignore"):  # with next to no noise it takes the logarithm of 0, rightly
+        return float(dp_accounting().get_epsilon_gaussian(noise_multiplier, delta))
 
 
 def gaussian_delta(noise_multiplier: float, epsilon: float) -> float:

@@ -52,7 +52,10 @@ def protection(data: ReportData) -> Html:
             )
         )
     if data.guarantee is not None:
-        points += [("Differential privacy does not cover", f"{what}.") for what in data.guarantee.not_covered]
+        open_ = list(data.guarantee.not_covered)
+        if data.comparison is not None:
+            open_.append("the comparison, whose other figures are of models that were trained without noise")
+        points += [("Differential privacy does not cover", f"{what}.") for what in open_]
     elif private:
         name = named(data.config["privacy"], "as configured")
         points.append(("Privacy", f"Privacy is configured ({name}). This report does not check it."))

@@ -83,7 +83,7 @@ def _void(data: ReportData) -> Html | None:
         return None
     lead = (
         f"{counted(len(void), 'round')} of {count(len(data.records))} "
-        f"{'was' if len(void) == 1 else 'were'} void: no sum was opened, and the model stayed as it was."
+        f"{'was' if len(void) == 1 else 'were'} void: no sum was used, and the model stayed as it was."
     )
     columns = [Column(title=title, numeric=False) for title in ("Round", "Why")]
     rows: list[list[Child]] = [[str(number), why] for number, why in void[:MOST_ROWS]]

@@ -140,7 +140,7 @@ def _union(labels: Mapping[str, Labels]) -> Labels:
 
 
 def _checked(classes: Any) -> Labels:
-    given = np.asarray(classes if isinstance(classes, np.ndarray) else list(classes))
+    given = np.asarray(list(classes) if isinstance(classes, Iterable) else [])
     if given.ndim != 1 or not 0 < len(given) <= MOST_CLASSES or given.dtype.kind not in "iu":
         raise ConfigurationError(f"classes must be 1 to {MOST_CLASSES:,} integers, got {classes!r}.")
     unique = np.unique(given.astype(np.int64))

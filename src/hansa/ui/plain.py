@@ -39,6 +39,8 @@ class PlainProgress:
         self._eta.round(time.monotonic())
         logs = shown_logs(record.logs, self._metric).items()
         values = [f"{name} {number(value)}" for name, value in logs if value is not None]
+        if "epsilon" in (spent := record.privacy):
+            values.append(f"ε {spent['epsilon']:.3g} (δ {spent['delta']:.2g})")
         cohort = who(len(record.cohort), self._clients, list(record.dropped), record.void)
         parts = [
             f"round {record.round + 1:>{len(str(self._eta.rounds))}}/{self._eta.rounds}",

@@ -36,7 +36,7 @@ def test_what_is_chosen_holds_and_what_is_refused_does_not(dimension, members, b
     # One sum a round, and secrecy.
     assert 2 * found.threshold > found.holders + found.corrupt
     assert found.corrupt < found.threshold
-    assert found.survivors >= max(found.threshold, found.corrupt + 2)
+    assert found.survivors >= max(found.threshold, found.corrupt_members + 2)
     assert found.coefficients <= found.elements * N < found.coefficients + N
 
 
@@ -57,6 +57,12 @@ def test_thresholds(members, threshold, corrupt, survivors):
 def test_large_cohorts_have_a_committee():
     found = choose(dimension=10_000, members=1000, bound=2**15)
     assert (found.holders, found.threshold) == (128, 86)
+    # So many of all may be corrupt that more than c_max of 128 drawn are with a chance of 2^-104 at most, and
+    # two honest ones are in a sum besides: u_min is of clients, not of holders.
+    assert (found.corrupt, found.corrupt_members, found.survivors) == (42, 53, 86)
+    for members, small in ((53, True), (54, False)):
+        ways = sum(math.comb(members, i) * math.comb(1000 - members, 128 - i) for i in range(43, 129))
+        assert (ways << 104 <= math.comb(1000, 128)) == small
 
 
 def test_two_share_a_coefficient_where_there_is_room():

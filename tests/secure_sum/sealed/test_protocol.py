@@ -122,6 +122,14 @@ def test_every_dropout_pattern_of_five_at_every_phase(phase):
                     attempt(run, **{phase: gone})
 
 
+def test_two_of_five_that_drop_out_at_unlike_phases_open_nothing():
+    for pair in itertools.combinations([f"c{i}" for i in range(5)], 2):
+        for at in itertools.permutations(PHASES, 2):
+            run = Run(5)
+            with pytest.raises(RoundError, match=r"Nothing was (opened|learned)"):
+                attempt(run, **{phase: [name] for phase, name in zip(at, pair, strict=True)})
+
+
 SLOW = [pytest.param(count, marks=pytest.mark.slow) for count in (100, 140)]  # 140 have a committee
 
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from hansa.secure_sum.sealed.norm import Bounds
 
 ERROR_BITS = 40
-"""A committee has too many corrupt holders with a chance of 2^-40 at most."""
+"""A committee has too many corrupt holders with a chance of 2^-40 at most,"""
+TRIED_BITS = 64
+"""for whoever settles the configuration or gives the last key, and tries 2^64 of them."""
 HONEST = 2
 """Clients in a sum that are assumed not to collude: one alone could not be told from its sum."""
 
@@ -84,14 +86,16 @@ class Parameters:
         """Clients of the cohort that may be corrupt, so that at most `corrupt` of the holders are.
 
         As many where all clients hold shares. A committee is drawn by hash: so many clients may be corrupt
-        that it has more than `corrupt` of them with a chance of at most 2^-40.
+        that it has more than `corrupt` of them with a chance of at most 2^-104.
         """
         if self.holders == self.members:
             return self.corrupt
         low, high = self.corrupt, self.members  # the first holds, the second does not
         while high - low > 1:
             middle = (low + high) // 2
-            if _chance_above(self.corrupt, self.members, middle, self.holders) <= Fraction(1, 2**ERROR_BITS):
+            if _chance_above(self.corrupt, self.members, middle, self.holders) <= Fraction(
+                1, 2 ** (ERROR_BITS + TRIED_BITS)
+            ):
                 low = middle
             else:
                 high = middle
@@ -147,7 +151,8 @@ class Parameters:
             ""
             if self.holders == self.members
             else f"The holders are drawn by hash in each round: with at most {self.corrupt_members} of "
-            f"{self.members} clients corrupt, that holds but for a chance of 2^-{ERROR_BITS} a round. "
+            f"{self.members} clients corrupt, that holds but for a chance of 2^-{ERROR_BITS} a round, "
+            f"for who tries 2^{TRIED_BITS} configurations. "
         )
         return (
             f"Of {self.holders} share holders any {self.threshold} open the sum, and {self.threshold - 1} "
