@@ -232,7 +232,9 @@ class Combination:
     constant: Pair
 
 
-def draw(spec: Spec, transcript: Transcript, seeds: Sequence[bytes], messages: Sequence[bytes]) -> Combination:
+def draw(
+    spec: Spec, transcript: Transcript, seeds: Sequence[bytes], messages: Sequence[bytes]
+) -> Combination:
     linear, sums = spec.constraints(tuple(seeds), tuple(messages))
     first, count = {}, 0
     for name, cells, _, _ in spec.ordered:
@@ -249,9 +251,7 @@ def draw(spec: Spec, transcript: Transcript, seeds: Sequence[bytes], messages: S
         for i in range(spec.rows_of(cells))
     ]
     proximity = transcript.elements("rows", count)
-    drawn = iter(
-        transcript.elements("constraints", len(linear) + len(sums) + len(padding) + len(boolean))
-    )
+    drawn = iter(transcript.elements("constraints", len(linear) + len(sums) + len(padding) + len(boolean)))
     weights = [[ZERO] * spec.row for _ in range(count)]
     squares, booleans, constant = [ZERO] * count, [ZERO] * count, ZERO
 
@@ -318,9 +318,7 @@ def prove(spec: Spec, witness: Callable, transcript: Transcript, random: Callabl
         salt = random(32 * len(points))
         salts.append([salt[32 * i : 32 * (i + 1)] for i in range(len(points))])
         tables.append(table)
-        trees.append(
-            levels([leaf(s, bytes_of(column)) for s, column in zip(salts[-1], table, strict=True)])
-        )
+        trees.append(levels([leaf(s, bytes_of(column)) for s, column in zip(salts[-1], table, strict=True)]))
         root = trees[-1][-1][0]
         transcript.absorb("root", root)
         transcript.absorb("message", message)
@@ -434,7 +432,9 @@ def verify(spec: Spec, proof: bytes, transcript: Transcript) -> str:
 
     for p, column in zip(positions, opened, strict=True):
         x, f, blind = points[p], column[:-6], column[-6:]
-        expected = total([tuple(blind[:2])] + [times(c, v) for c, v in zip(combination.proximity, f, strict=True)])
+        expected = total(
+            [tuple(blind[:2])] + [times(c, v) for c, v in zip(combination.proximity, f, strict=True)]
+        )
         if at2(combined, x) != expected:
             return "proximity"
         expected = tuple(blind[2:4])

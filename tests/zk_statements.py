@@ -52,7 +52,13 @@ class Fast:
 def spec_of(segments, linear=(), sums=(), *, row=16, columns=4, messages=None):
     stages = 1 + max(s[2] for s in segments)
     return Spec(
-        row, columns, True, segments, messages or (0,) * stages, b"listed", lambda *_: (list(linear), list(sums))
+        row,
+        columns,
+        True,
+        segments,
+        messages or (0,) * stages,
+        b"listed",
+        lambda *_: (list(linear), list(sums)),
     )
 
 

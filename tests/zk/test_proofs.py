@@ -38,9 +38,7 @@ def test_true_statements_are_accepted(drawn):
 def test_bytes_are_those_of_the_reference(drawn):
     spec, cells = drawn
     fast = proven(spec, witness_of(*cells))
-    assert fast == reference.prove(
-        spec, slow(witness_of(*cells)), reference.Transcript("test"), Randomness()
-    )
+    assert fast == reference.prove(spec, slow(witness_of(*cells)), reference.Transcript("test"), Randomness())
     assert reference.verify(spec, fast, reference.Transcript("test")) == "accepted"
 
 
@@ -80,7 +78,13 @@ def test_real_parameters():
     rng = np.random.default_rng(0)
     x, bits = rng.integers(-1000, 1000, 3000), rng.integers(0, 2, 40)
     LINEAR = [([("x", 7, 5), ("x", 2999, -1)], int(5 * x[7] - x[2999]))]
-    SUMS = [([("x", [1] * 6), ("bits", [-3])], [("bits", 39, 2)], int((x * x).sum() - 3 * bits.sum() + 2 * bits[39]))]
+    SUMS = [
+        (
+            [("x", [1] * 6), ("bits", [-3])],
+            [("bits", 39, 2)],
+            int((x * x).sum() - 3 * bits.sum() + 2 * bits[39]),
+        )
+    ]
     proof = prove(Statement(), witness_of({"x": x, "bits": bits}), Transcript("t"))
     verify(Statement(), proof, Transcript("t"))
     assert Statement.parameters.row == 512

@@ -135,7 +135,9 @@ def _both(work: Any, a: Field, b: Field) -> Field:
     a, b = np.asarray(a, np.uint64), np.asarray(b, np.uint64)
     out = np.empty(np.broadcast_shapes(a.shape, b.shape), np.uint64)
     flat = [
-        (np.ascontiguousarray(v) if v.shape == out.shape else np.array(np.broadcast_to(v, out.shape))).reshape(-1)
+        (
+            np.ascontiguousarray(v) if v.shape == out.shape else np.array(np.broadcast_to(v, out.shape))
+        ).reshape(-1)
         for v in (a, b)
     ]
     work(*flat, out.reshape(-1))

@@ -64,10 +64,18 @@ def draw(
     constraints = statement.constraints(tuple(seeds), tuple(messages))
     row = layout.parameters.row
     boolean_rows = [
-        i for s in layout.segments if s.boolean for i in range(layout.rows[s.name].start, layout.rows[s.name].stop)
+        i
+        for s in layout.segments
+        if s.boolean
+        for i in range(layout.rows[s.name].start, layout.rows[s.name].stop)
     ]
     padding = sum(layout.padding(segment) for segment in layout.segments)
-    counts = [*(block.count for block in constraints.linear), len(constraints.sums), padding, len(boolean_rows)]
+    counts = [
+        *(block.count for block in constraints.linear),
+        len(constraints.sums),
+        padding,
+        len(boolean_rows),
+    ]
     proximity = transcript.elements("rows", layout.count)
     coefficients = np.split(transcript.elements("constraints", sum(counts)), np.cumsum(counts)[:-1])
     of_sums, of_padding, of_booleans = coefficients[-3:]

@@ -56,7 +56,9 @@ class Tree:
 
     def siblings(self, positions: Sequence[int]) -> bytes:
         """Return the nodes that complete the leaves at these places (increasing), each once, from below, left to right."""
-        return b"".join(self._levels[height][place] for height, place in missing(len(self._levels[0]), positions))
+        return b"".join(
+            self._levels[height][place] for height, place in missing(len(self._levels[0]), positions)
+        )
 
 
 def missing(leaves: int, positions: Sequence[int]) -> list[tuple[int, int]]:

@@ -56,7 +56,9 @@ class Parameters:
                 f"a row must be a power of two from {smallest} to {LARGEST_ROW} cells, got {self.row}"
             )
         if not 1 <= self.columns <= self.row // 2:
-            raise ValueError(f"opened columns must be 1 to {self.row // 2} for rows of {self.row}, got {self.columns}")
+            raise ValueError(
+                f"opened columns must be 1 to {self.row // 2} for rows of {self.row}, got {self.columns}"
+            )
 
     @property
     def length(self) -> int:

@@ -194,9 +194,7 @@ def combined_sums(
     return code.interpolated(residues)
 
 
-def boolean_quotient(
-    layout: Layout, code: Code, stages: list[Committed], combination: Combination
-) -> Field:
+def boolean_quotient(layout: Layout, code: Code, stages: list[Committed], combination: Combination) -> Field:
     """Return Σ_rows coefficient (f² − f) / (X^ℓ − 1), of degree < 2ℓ, from two cosets: shape ``(2ℓ, 2)``."""
     residues = []
     for coset in range(NEAR):

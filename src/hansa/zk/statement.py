@@ -176,8 +176,14 @@ class Layout:
                 f"{names} in stages {sorted(stages)}"
             )
         total = sum(segment.cells for segment in self.segments)
-        if min(segment.cells for segment in self.segments) < 1 or total > _MOST_CELLS or min(self.messages) < 0:
-            raise ValueError(f"a segment has at least one cell, all together up to {_MOST_CELLS}; got {total}")
+        if (
+            min(segment.cells for segment in self.segments) < 1
+            or total > _MOST_CELLS
+            or min(self.messages) < 0
+        ):
+            raise ValueError(
+                f"a segment has at least one cell, all together up to {_MOST_CELLS}; got {total}"
+            )
         self.rows: dict[str, slice] = {}
         self.stage_rows: list[slice] = []
         place = 0

@@ -64,7 +64,9 @@ class Transcript:
         Words of 32 bits are cut to the bits that are needed, and one that was drawn before is left out.
         """
         if below < 1 or below & (below - 1) or below > 2**32 or not 0 <= count <= below:
-            raise ValueError(f"cannot draw {count} distinct numbers below {below}, which must be a power of two")
+            raise ValueError(
+                f"cannot draw {count} distinct numbers below {below}, which must be a power of two"
+            )
         stream, size = self._challenge(label, count), 4 * (2 * count + _SPARE)
         while True:
             words = np.frombuffer(stream.digest(size), "<u4").astype(np.int64) & (below - 1)

@@ -73,7 +73,9 @@ def _check_paths(layout: Layout, head: Head, positions: Sequence[int], openings:
 def _check_columns(
     layout: Layout, head: Head, places: Places, openings: Sequence[Opening], combination: Combination
 ) -> None:
-    values = np.concatenate([o.columns[:, : r.stop - r.start] for o, r in _by_stage(openings, layout)], axis=1)
+    values = np.concatenate(
+        [o.columns[:, : r.stop - r.start] for o, r in _by_stage(openings, layout)], axis=1
+    )
     last = openings[-1].columns[:, -(BLIND_ROWS + WIDE_ROWS) :]
     row_blind, sum_blind, quotient_blind = last[:, :2], last[:, 2:4], last[:, 4:]
     points = places.code.points[places.positions]
@@ -85,7 +87,9 @@ def _check_columns(
     _check(sums, field.add(found, sum_blind), "sums", "of linear and quadratic constraints")
     zero = np.array([(int(z) - 1) % P for z in places.code.constants], np.uint64)  # X^ℓ − 1 on each coset
     wrong = _weighted(combination.booleans, field.sub(powers, values))
-    missing = field.mul(field.sub(quotient, quotient_blind), zero[places.positions // places.code.row][:, None])
+    missing = field.mul(
+        field.sub(quotient, quotient_blind), zero[places.positions // places.code.row][:, None]
+    )
     _check(missing, wrong, "boolean", "of boolean constraints")
 
 
