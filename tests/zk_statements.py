@@ -82,8 +82,8 @@ def slow(witness):
     return cells
 
 
-# A statement in two stages: |x|² + slack = 60, a projection of x drawn after x was committed lies in [−16, 16)
-# by its bits, and a sum of x with weights drawn then is told in the clear.
+# A statement in two stages: |x|² + slack = 60, a projection of x drawn after x was committed lies in
+# [−16, 16) by its bits, and a sum of x with weights drawn then is told in the clear.
 def _projection(seed):
     return [seed[j] % 3 - 1 for j in range(5)], [1 + seed[8 + j] for j in range(5)]
 

@@ -68,5 +68,5 @@ def test_more_bits_take_more_columns():
     ("row", "columns"), [(512, 0), (512, 257), (500, 100), (0, 1), (2**21, 100), (-512, 1), (256, 100)]
 )
 def test_sizes_that_are_no_code_are_refused(row, columns):
-    with pytest.raises(ValueError, match="row|columns"):
+    with pytest.raises(ValueError, match=r"row|columns"):
         Parameters(row=row, columns=columns)

@@ -107,7 +107,7 @@ def _hashed(rows: Field, salts: memoryview) -> list[bytes]:
     for first in range(0, rows.shape[1], _BLOCK):
         block = np.empty((min(_BLOCK, rows.shape[1] - first), len(rows)), np.uint64)
         kernels.transpose(rows, first, block)
-        data = memoryview(block.astype("<u8", copy=False)).cast("B")
+        data = block.astype("<u8", copy=False).data.cast("B")
         for j in range(len(block)):
             salt = merkle.SALT * (first + j)
             leaves.append(

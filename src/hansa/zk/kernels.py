@@ -79,10 +79,10 @@ def transpose(rows: Any, first: Any, out: Any) -> None:
 
 @njit
 def _row_is_zero(weights: Any) -> Any:
+    ones = np.uint64(0)
     for j in range(weights.shape[0]):
-        if weights[j, 0] != 0 or weights[j, 1] != 0:
-            return False
-    return True
+        ones |= weights[j, 0] | weights[j, 1]
+    return ones == 0
 
 
 @njit
@@ -105,7 +105,7 @@ def _add_squares(square: Any, values: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def products(
+def products(  # noqa: PLR0917 - compiled
     cells: Any,
     encoded: Any,
     weights: Any,
@@ -164,8 +164,7 @@ def booleans(rows: Any, coefficients: Any, out: Any) -> None:
 
 @njit
 def _evaluate(a: Any, roots: Any, nodes: Any) -> None:
-    """Do those butterflies of a forward transform that lead to wanted places: nodes with their children's needs."""
-    size = len(a)
+    """Do those butterflies of a forward transform that lead to wanted places (`hansa.zk.code.Places`)."""
     for i in range(nodes.shape[0]):
         node, left, right = nodes[i, 0], nodes[i, 1], nodes[i, 2]
         half, first, root = nodes[i, 3], nodes[i, 4], roots[node]
@@ -183,7 +182,7 @@ def _evaluate(a: Any, roots: Any, nodes: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def values_at(rows: Any, roots: Any, nodes: Any, places: Any, out: Any) -> None:
-    """Write the values of rows ``(R, ℓ)`` (coefficients; overwritten) at places of one coset to out ``(k, R)``."""
+    """Write the values of polynomials ``(R, ℓ)``, overwritten, at places of a coset to ``(k, R)``."""
     for row in range(rows.shape[0]):
         _evaluate(rows[row], roots, nodes)
         for k in range(len(places)):
@@ -191,7 +190,7 @@ def values_at(rows: Any, roots: Any, nodes: Any, places: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def weigh_columns(
+def weigh_columns(  # noqa: PLR0917 - compiled
     weights: Any, back: Any, scale: Any, roots: Any, nodes: Any, ends: Any, places: Any, values: Any, out: Any
 ) -> None:
     """Add Σ_rows W(x) · f(x) at the opened columns to out.
@@ -202,7 +201,7 @@ def weigh_columns(
         scale: See ``back``.
         roots: The tables of the cosets: shape ``(cosets, ℓ)``.
         nodes: Butterflies of each coset, one coset after another (`hansa.zk.code.Places`).
-        ends: Where the nodes and where the places of a coset end: shape ``(cosets + 1, 2)``, beginning with 0.
+        ends: Where nodes and places of a coset end: shape ``(cosets + 1, 2)``, beginning with 0.
         places: Places in the coset: shape ``(q,)``.
         values: Opened values of f: shape ``(q, R)``.
         out: Shape ``(q, 2)``.

@@ -55,7 +55,7 @@ class Tree:
         return self._levels[-1][0]
 
     def siblings(self, positions: Sequence[int]) -> bytes:
-        """Return the nodes that complete the leaves at these places (increasing), each once, from below, left to right."""
+        """Return the nodes that complete the leaves at these places (increasing), each once."""
         return b"".join(
             self._levels[height][place] for height, place in missing(len(self._levels[0]), positions)
         )
