@@ -70,10 +70,10 @@ def encode(low: Any, tails: Any, z: Any, roots: Any, out: Any) -> None:
 @njit(cache=True, nogil=True)
 def transpose(rows: Any, first: Any, out: Any) -> None:
     """Write columns first, first + 1, … of rows ``(R, ℓ)`` one after another to ``(columns, R)``."""
-    for start in range(0, out.shape[0], _TILE):
-        stop = min(start + _TILE, out.shape[0])
-        for row in range(rows.shape[0]):
-            for j in range(start, stop):
+    for start in range(0, rows.shape[0], _TILE):
+        stop = min(start + _TILE, rows.shape[0])
+        for j in range(out.shape[0]):
+            for row in range(start, stop):
                 out[j, row] = rows[row, first + j]
 
 
@@ -164,20 +164,23 @@ def booleans(rows: Any, coefficients: Any, out: Any) -> None:
 
 @njit
 def _evaluate(a: Any, roots: Any, nodes: Any) -> None:
-    """Do those butterflies of a forward transform that lead to wanted places (`hansa.zk.code.Places`)."""
+    """Do those butterflies of a forward transform that lead to wanted places (`hansa.zk.code.Places`).
+
+    Values are below 2^64 afterwards and need not be below p.
+    """
     for i in range(nodes.shape[0]):
         node, left, right = nodes[i, 0], nodes[i, 1], nodes[i, 2]
         half, first, root = nodes[i, 3], nodes[i, 4], roots[node]
         if left and right:
             for j in range(first, first + half):
                 u, v = a[j], _mul(a[j + half], root)
-                a[j], a[j + half] = _add(u, v), _sub(u, v)
+                a[j], a[j + half] = ntt.lazy_add(u, v), ntt.lazy_sub(u, v)
         elif left:
             for j in range(first, first + half):
-                a[j] = _add(a[j], _mul(a[j + half], root))
+                a[j] = ntt.lazy_add(a[j], _mul(a[j + half], root))
         else:
             for j in range(first, first + half):
-                a[j + half] = _sub(a[j], _mul(a[j + half], root))
+                a[j + half] = ntt.lazy_sub(a[j], _mul(a[j + half], root))
 
 
 @njit(cache=True, nogil=True)
@@ -186,7 +189,7 @@ def values_at(rows: Any, roots: Any, nodes: Any, places: Any, out: Any) -> None:
     for row in range(rows.shape[0]):
         _evaluate(rows[row], roots, nodes)
         for k in range(len(places)):
-            out[k, row] = rows[row, places[k]]
+            out[k, row] = _mul(rows[row, places[k]], np.uint64(1))  # canonical
 
 
 @njit(cache=True, nogil=True)

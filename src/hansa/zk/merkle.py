@@ -23,7 +23,7 @@ _NODE = b"hansa.zk.node"
 _leaf = hashlib.sha256(_LEAF)
 
 
-def leaf(salt: bytes, data: bytes | memoryview) -> bytes:
+def leaf(salt: bytes | memoryview, data: bytes | memoryview) -> bytes:
     """Return the hash of a leaf."""
     state = _leaf.copy()
     state.update(salt)
