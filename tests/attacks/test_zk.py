@@ -133,6 +133,37 @@ def test_a_blind_whose_sum_hides_a_violation(monkeypatch, kind):
     verify(statement, forged(statement, witness_of(cells)), Transcript("t"))
 
 
+FIFTH = pow(5, -1, P)
+CANCELLING = {
+    # x0 = 1 and x1 = 2 are violated by +1 and −1
+    "linear": (([([("x", 0, 1)], 1), ([("x", 1, 1)], 2)], []), {"x": [2, 1, 0], "b": [0] * 4, "c": [0]}),
+    # x² = 4 and −x² = −4 are violated by +5 and −5
+    "sums": (
+        ([], [([("x", [1])], [], 4), ([("x", [-1])], [], -4)]),
+        {"x": [3, 0, 0], "b": [0] * 4, "c": [0]},
+    ),
+    # 6/5 and 3/5 in the same place of two rows: 36/25 − 6/5 = 6/25 and 9/25 − 3/5 = −6/25
+    "boolean": (([], []), {"x": [0] * 3, "b": [6 * FIFTH, 0, 0, 0], "c": [3 * FIFTH]}),
+}
+
+
+@pytest.mark.parametrize("kind", CANCELLING)
+def test_violations_that_cancel(monkeypatch, kind):
+    """With one coefficient for all constraints the attack works."""
+    (linear, sums), cells = CANCELLING[kind]
+    statement = strong([*ONE, ("c", 1, 0, True)], linear, sums)
+    rejected(statement, forged(statement, witness_of(cells)), "boolean" if kind == "boolean" else "total")
+
+    drawn = Transcript.elements
+
+    def the_same(self, label, count):
+        values = drawn(self, label, count)
+        return np.tile(values[:1], (count, 1)) if label == "constraints" else values
+
+    monkeypatch.setattr(Transcript, "elements", the_same)
+    verify(statement, forged(statement, witness_of(cells)), Transcript("t"))
+
+
 def test_every_constraint_has_a_coefficient_of_its_own(monkeypatch):
     """In statements that differ in nothing but which constraint is violated, all are drawn and all differ."""
     seen = []

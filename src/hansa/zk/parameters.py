@@ -111,8 +111,8 @@ def choose(cells: int, *, bits: int = 100, trees: int = 2) -> Parameters:
 
     Args:
         cells: Of all groups together.
-        bits: The first term of the soundness error is at most 2^-bits. At most 110: the others can
-            reach 2^-107 for the longest rows.
+        bits: The first term of the soundness error is at most 2^-bits. At most 110: the others
+            are up to 2^-108 for the longest rows.
         trees: Stages of the statement.
     """
     if not 1 <= bits <= 110:
