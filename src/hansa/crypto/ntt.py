@@ -40,8 +40,8 @@ def root_of_unity(order: int) -> int:
 def tables(degree: int, shift: int = 1) -> tuple[Field, Field]:
     """Return the roots that the butterflies multiply by on the coset shift·⟨ω⟩, and their inverses.
 
-    Entry 2^l + g is ρ such that node g of level l takes remainders by X^h − ρ and X^h + ρ, h = degree / 2^(l+1).
-    Entry 0 is not used.
+    Entry 2^l + g is ρ such that node g of level l takes remainders by X^h − ρ and X^h + ρ, where h is
+    degree / 2^(l+1). Entry 0 is not used.
     """
     if degree < 2 or degree & (degree - 1) or degree > 2**31:
         raise ValueError(f"the degree of the ring must be a power of two up to 2^31, got {degree}")
@@ -54,7 +54,7 @@ def tables(degree: int, shift: int = 1) -> tuple[Field, Field]:
         half = np.array(powers, np.uint64)[reversed_bits(degree // 2)]
         out = np.zeros(degree, np.uint64)
         for level in range(degree.bit_length() - 1):
-            scale = np.uint64(pow(twist, degree >> (level + 1), P))
+            scale = np.array(pow(twist, degree >> (level + 1), P), np.uint64)
             out[1 << level : 2 << level] = field.mul(scale, half[: 1 << level])
         out.flags.writeable = False
         both.append(out)

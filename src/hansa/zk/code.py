@@ -1,9 +1,9 @@
 """The Reed–Solomon code of rows: where it is evaluated, how rows are encoded and polynomials recovered.
 
-The cells of a row are values on H, the subgroup of order ℓ; place g of a row is the point ω^rev(g) of H. The code
-has 8 cosets c_b·H, c_b = 7·Ω^b with Ω of order 8ℓ, none of them H itself, since 7 generates all units. Column
-b·ℓ + g is the point c_b·ω^rev(g). On c_b·H the power X^ℓ is the constant z_b = c_b^ℓ: a polynomial is known
-there modulo X^ℓ − z_b, and one of degree < kℓ from k such cosets.
+The cells of a row are values on H, the subgroup of order ℓ; place g of a row is the point ω^rev(g) of H. The
+code has 8 cosets c_b·H, c_b = 7·Ω^b with Ω of order 8ℓ, none of them H itself, since 7 generates all units.
+Column b·ℓ + g is the point c_b·ω^rev(g). On c_b·H the power X^ℓ is the constant z_b = c_b^ℓ: a polynomial is
+known there modulo X^ℓ − z_b, and one of degree < kℓ from k such cosets.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ class Code:
         return ntt.from_values(cells)
 
     def encode(self, low: Field, tails: Field, coset: int, out: Field) -> None:
-        """Write the values of rows low + (X^ℓ − 1) · tail on a coset to out: all of shape ``(R, ℓ)``."""
+        """Write the values on a coset of rows low + (X^ℓ − 1) · tail to out ``(R, ℓ)``."""
         kernels.encode(low, tails, self.constants[coset], self.roots[coset], out)
 
     def folded(self, coefficients: Field, coset: int) -> Field:
-        """Return polynomials of several blocks of ℓ coefficients, ``(R, k, ℓ)``, modulo X^ℓ − z: ``(R, ℓ)``."""
+        """Return polynomials of k blocks of ℓ coefficients, ``(R, k, ℓ)``, modulo X^ℓ − z: ``(R, ℓ)``."""
         z, power = int(self.constants[coset]), 1
         out = np.zeros((len(coefficients), self.row), np.uint64)
         for block in range(coefficients.shape[1]):
-            out = field.add(out, field.mul(np.uint64(power), coefficients[:, block]))
+            out = field.add(out, field.mul(np.array(power, np.uint64), coefficients[:, block]))
             power = power * z % P
         return out
 
@@ -75,7 +75,7 @@ class Code:
         for line in inverse:
             block = np.zeros_like(residues[0][1])
             for weight, (_, residue) in zip(line, residues, strict=True):
-                block = field.add(block, field.mul(np.uint64(weight), residue))
+                block = field.add(block, field.mul(np.array(weight, np.uint64), residue))
             blocks.append(block)
         return np.ascontiguousarray(np.concatenate(blocks, axis=1).T)
 
@@ -123,7 +123,12 @@ class Places:
         self.ends = np.array(ends, np.int64)
 
     def weigh(self, weights: Field, values: Field) -> Field:
-        """Return Σ_rows W(x) · f(x) at each column: weights on H ``(R, ℓ, 2)``, values ``(q, R)``; shape ``(q, 2)``."""
+        """Return Σ_rows W(x) · f(x) at each column, shape ``(q, 2)``.
+
+        Args:
+            weights: Values of W on H: shape ``(R, ℓ, 2)``.
+            values: Opened values of f: shape ``(q, R)``.
+        """
         code, out = self.code, np.zeros((len(self.positions), 2), np.uint64)
         tables = code.back, code.scale, code.roots
         kernels.weigh_columns(weights, *tables, self.nodes, self.ends, self.local, values, out)
@@ -147,7 +152,7 @@ class Places:
 
 
 def evaluated(coefficients: Field, points: Field) -> Field:
-    """Return the values at points ``(q,)`` of a polynomial over F2, coefficients ``(m, 2)``: shape ``(q, 2)``."""
+    """Return the values of a polynomial over F2, ``(m, 2)``, at points of F, ``(q,)``: shape ``(q, 2)``."""
     out = np.zeros((len(points), 2), np.uint64)
     kernels.horner(np.ascontiguousarray(coefficients), np.ascontiguousarray(points), out)
     return out

@@ -89,7 +89,7 @@ def draw(
     squares = np.zeros((layout.count, 2), np.uint64)
     for constraint, own in zip(constraints.sums, of_sums, strict=True):
         _add_sum(constraint, own, layout, inside, squares)
-        constant = field.add(constant, field.mul(own, np.uint64(constraint.constant % P)))
+        constant = field.add(constant, field.mul(own, np.array(constraint.constant % P, np.uint64)))
     start = 0
     for segment in layout.segments:
         stop = start + layout.padding(segment)

@@ -14,7 +14,7 @@ from hansa.zk.parameters import RATE
 
 Random = Callable[[int], bytes]
 
-_BLOCK = 64  # columns that are made contiguous at a time
+_BLOCK = 128  # columns that are made contiguous at a time
 NEAR = 2
 """Cosets whose values are always kept: with H, enough for polynomials of degree < 3ℓ."""
 
@@ -107,10 +107,8 @@ def _hashed(rows: Field, salts: memoryview) -> list[bytes]:
     for first in range(0, rows.shape[1], _BLOCK):
         block = np.empty((min(_BLOCK, rows.shape[1] - first), len(rows)), np.uint64)
         kernels.transpose(rows, first, block)
-        data = memoryview(block.astype("<u8", copy=False)).cast("B")
+        data = block.astype("<u8", copy=False).data.cast("B")
         for j in range(len(block)):
             salt = merkle.SALT * (first + j)
-            leaves.append(
-                merkle.leaf(bytes(salts[salt : salt + merkle.SALT]), data[j * size : (j + 1) * size])
-            )
+            leaves.append(merkle.leaf(salts[salt : salt + merkle.SALT], data[j * size : (j + 1) * size]))
     return leaves

@@ -70,19 +70,19 @@ def encode(low: Any, tails: Any, z: Any, roots: Any, out: Any) -> None:
 @njit(cache=True, nogil=True)
 def transpose(rows: Any, first: Any, out: Any) -> None:
     """Write columns first, first + 1, … of rows ``(R, ℓ)`` one after another to ``(columns, R)``."""
-    for start in range(0, out.shape[0], _TILE):
-        stop = min(start + _TILE, out.shape[0])
-        for row in range(rows.shape[0]):
-            for j in range(start, stop):
+    for start in range(0, rows.shape[0], _TILE):
+        stop = min(start + _TILE, rows.shape[0])
+        for j in range(out.shape[0]):
+            for row in range(start, stop):
                 out[j, row] = rows[row, first + j]
 
 
 @njit
 def _row_is_zero(weights: Any) -> Any:
+    ones = np.uint64(0)
     for j in range(weights.shape[0]):
-        if weights[j, 0] != 0 or weights[j, 1] != 0:
-            return False
-    return True
+        ones |= weights[j, 0] | weights[j, 1]
+    return ones == 0
 
 
 @njit
@@ -105,7 +105,7 @@ def _add_squares(square: Any, values: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def products(
+def products(  # noqa: PLR0917 - compiled
     cells: Any,
     encoded: Any,
     weights: Any,
@@ -164,34 +164,36 @@ def booleans(rows: Any, coefficients: Any, out: Any) -> None:
 
 @njit
 def _evaluate(a: Any, roots: Any, nodes: Any) -> None:
-    """Do those butterflies of a forward transform that lead to wanted places: nodes with their children's needs."""
-    size = len(a)
+    """Do those butterflies of a forward transform that lead to wanted places (`hansa.zk.code.Places`).
+
+    Values are below 2^64 afterwards and need not be below p.
+    """
     for i in range(nodes.shape[0]):
         node, left, right = nodes[i, 0], nodes[i, 1], nodes[i, 2]
         half, first, root = nodes[i, 3], nodes[i, 4], roots[node]
         if left and right:
             for j in range(first, first + half):
                 u, v = a[j], _mul(a[j + half], root)
-                a[j], a[j + half] = _add(u, v), _sub(u, v)
+                a[j], a[j + half] = ntt.lazy_add(u, v), ntt.lazy_sub(u, v)
         elif left:
             for j in range(first, first + half):
-                a[j] = _add(a[j], _mul(a[j + half], root))
+                a[j] = ntt.lazy_add(a[j], _mul(a[j + half], root))
         else:
             for j in range(first, first + half):
-                a[j + half] = _sub(a[j], _mul(a[j + half], root))
+                a[j + half] = ntt.lazy_sub(a[j], _mul(a[j + half], root))
 
 
 @njit(cache=True, nogil=True)
 def values_at(rows: Any, roots: Any, nodes: Any, places: Any, out: Any) -> None:
-    """Write the values of rows ``(R, ℓ)`` (coefficients; overwritten) at places of one coset to out ``(k, R)``."""
+    """Write the values of polynomials ``(R, ℓ)``, overwritten, at places of a coset to ``(k, R)``."""
     for row in range(rows.shape[0]):
         _evaluate(rows[row], roots, nodes)
         for k in range(len(places)):
-            out[k, row] = rows[row, places[k]]
+            out[k, row] = _mul(rows[row, places[k]], np.uint64(1))  # canonical
 
 
 @njit(cache=True, nogil=True)
-def weigh_columns(
+def weigh_columns(  # noqa: PLR0917 - compiled
     weights: Any, back: Any, scale: Any, roots: Any, nodes: Any, ends: Any, places: Any, values: Any, out: Any
 ) -> None:
     """Add Σ_rows W(x) · f(x) at the opened columns to out.
@@ -202,7 +204,7 @@ def weigh_columns(
         scale: See ``back``.
         roots: The tables of the cosets: shape ``(cosets, ℓ)``.
         nodes: Butterflies of each coset, one coset after another (`hansa.zk.code.Places`).
-        ends: Where the nodes and where the places of a coset end: shape ``(cosets + 1, 2)``, beginning with 0.
+        ends: Where nodes and places of a coset end: shape ``(cosets + 1, 2)``, beginning with 0.
         places: Places in the coset: shape ``(q,)``.
         values: Opened values of f: shape ``(q, R)``.
         out: Shape ``(q, 2)``.

@@ -23,7 +23,7 @@ _NODE = b"hansa.zk.node"
 _leaf = hashlib.sha256(_LEAF)
 
 
-def leaf(salt: bytes, data: bytes | memoryview) -> bytes:
+def leaf(salt: bytes | memoryview, data: bytes | memoryview) -> bytes:
     """Return the hash of a leaf."""
     state = _leaf.copy()
     state.update(salt)
@@ -55,7 +55,7 @@ class Tree:
         return self._levels[-1][0]
 
     def siblings(self, positions: Sequence[int]) -> bytes:
-        """Return the nodes that complete the leaves at these places (increasing), each once, from below, left to right."""
+        """Return the nodes that complete the leaves at these places (increasing), each once."""
         return b"".join(
             self._levels[height][place] for height, place in missing(len(self._levels[0]), positions)
         )
@@ -72,13 +72,13 @@ def missing(leaves: int, positions: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def most_missing(leaves: int, count: int) -> int:
-    """Return the largest number of nodes that `missing` gives for so many leaves.
+    """Return the largest number of nodes that `missing` gives for so many leaves, at least one.
 
-    Level h has leaves/2^h nodes. Of k nodes that are known there at most min(k, leaves/2^h − k) lack a
-    sibling, and k ≤ count.
+    With k_h nodes known at height h, of L, the level lacks 2·k_(h+1) − k_h siblings: together
+    k_1 + … + k_(L−1) + 2 − count, and k_h is at most the count and the size of the level.
     """
-    sizes = [leaves >> height for height in range(leaves.bit_length() - 1)]
-    return sum(min(count, size // 2) for size in sizes)
+    height = leaves.bit_length() - 1
+    return sum(min(count, leaves >> h) for h in range(1, height)) + 2 - count if height else 0
 
 
 def root_of(leaves: int, positions: Sequence[int], hashes: Sequence[bytes], siblings: bytes) -> bytes | None:

@@ -6,17 +6,18 @@ e = ⌊(n − 2K) / 2⌋. A prover whose cells do not satisfy the statement pass
     ∏_{i<q} (n − e − 1 − i) / (n − i)   +   (n + e) / |F2|   +   2 / |F2|,      |F2| = p² > 2^127.99.
 
 Why. Call a column good if it passes the three column checks.
- 1. If n − e columns are good, the combination of all rows is within e of a polynomial of degree < K. Then,
-    except with n / |F2|, all rows agree with such polynomials on one set D of at least n − e columns (Ben-Sasson,
-    Carmon, Ishai, Kopparty and Saraf, "Proximity gaps for Reed–Solomon codes", FOCS 2020, theorem 1.6, unique
-    decoding: e/n ≤ (1 − K/n)/2). A column outside D is good with 1 / |F2|: together e / |F2|. The polynomials of an
-    earlier tree are fixed by its root alone, since 2e < n − K + 1.
- 2. So n − e columns lie in D and agree with the second and the third polynomial too. The codewords of the blinds
-    are then within e of polynomials of degree < 2K − 1, at most one each because 2e < n − (2K − 1) + 1, fixed
-    before the coefficients of the constraints were drawn: each of the two combinations hides a violation with
-    1 / |F2| (sums: a random combination of all constraints; booleans: one cell of H where a row violates).
- 3. Otherwise at most n − e − 1 columns are good, and q distinct columns that are all among them are drawn with
-    the first term (Ames, Hazay, Ishai and Venkitasubramaniam, "Ligero", CCS 2017, sections 4.4 to 4.6).
+ 1. If n − e columns are good, the combination of all rows is within e of a polynomial of degree < K.
+    Then, except with n / |F2|, all rows agree with such polynomials on one set D of at least n − e columns
+    (Ben-Sasson, Carmon, Ishai, Kopparty and Saraf, "Proximity gaps for Reed–Solomon codes", FOCS 2020,
+    theorem 1.6, unique decoding: e/n ≤ (1 − K/n)/2). A column outside the largest such D is good with
+    1 / |F2|: together e / |F2|. Rows of an earlier tree are fixed by its root alone, since 2e < n − K + 1.
+ 2. So n − e columns lie in D and agree with the second and the third polynomial too. The blinds' columns
+    are then within e of polynomials of degree < 2K − 1 (the third after multiplication by X^ℓ − 1, which
+    is not 0 on the code), at most one each because 2e < n − (2K − 1) + 1, fixed before the coefficients of
+    the constraints were drawn: each of the two combinations hides a violation with 1 / |F2| (sums: a random
+    combination of all constraints; booleans: one point of H at which a row violates).
+ 3. Otherwise at most n − e − 1 columns are good, and q distinct columns that are all among them are drawn
+    with the first term (Ames, Hazay, Ishai and Venkitasubramaniam, "Ligero", CCS 2017, sections 4.4 to 4.6).
 A prover who repeats the last hash until the columns suit it needs the inverse of the first term in hashes.
 """
 
@@ -86,7 +87,7 @@ class Parameters:
 
 
 def column_bits(row: int, columns: int) -> float:
-    """Return minus the logarithm (base 2) of the chance that so many columns miss a prover who must be caught."""
+    """Return minus the logarithm (base 2) of the chance that so many columns all miss the bad ones."""
     return sum(math.log2(b) - math.log2(a) for a, b in _factors(row, columns))
 
 
@@ -110,7 +111,8 @@ def choose(cells: int, *, bits: int = 100, trees: int = 2) -> Parameters:
 
     Args:
         cells: Of all groups together.
-        bits: The first term of the soundness error is at most 2^-bits. At most 110: the others are above 2^-112.
+        bits: The first term of the soundness error is at most 2^-bits. At most 110: the others
+            are up to 2^-108 for the longest rows.
         trees: Stages of the statement.
     """
     if not 1 <= bits <= 110:

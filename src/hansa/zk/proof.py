@@ -18,7 +18,7 @@ from hansa.zk import merkle
 from hansa.zk.statement import Layout
 
 BLIND_ROWS = 2
-"""Rows behind those of the last stage that blind the combination of rows: the two words of one row over F2."""
+"""Rows behind the last stage's that blind the combination of rows: the words of one row over F2."""
 WIDE_ROWS = 4
 """Words of a last stage's column that blind the sum polynomial and the boolean one."""
 

@@ -51,8 +51,8 @@ def prove(
         ValueError: If the cells do not fit the statement, or do not satisfy it.
 
     Guarantees:
-        Complete: the verifier, with a transcript in the same state, accepts. Zero knowledge: opened columns and
-        polynomials are uniform given what the verifier computes from them; nothing else is sent but
+        Complete: the verifier, with a transcript in the same state, accepts. Zero knowledge: opened columns
+        and polynomials are uniform given what the verifier computes from them; nothing else is sent but
         messages and hashes of salted columns.
     """
     layout = Layout(statement)
@@ -76,7 +76,7 @@ def prove(
     combination = draw(statement, layout, transcript, seeds[:-1], messages)
     spoken = b"".join(
         to_bytes(polynomial)
-        for polynomial in polynomials(layout, code, stages, combination, blinds.wide, check)  # type: ignore[union-attr]
+        for polynomial in polynomials(layout, code, stages, combination, blinds.wide, check=check)  # type: ignore[union-attr]
     )
     transcript.absorb("polynomials", spoken)
     positions = transcript.distinct("columns", parameters.columns, parameters.length)
@@ -99,8 +99,8 @@ def rows_of(layout: Layout, stage: int, given: Cells, check: bool = True) -> Fie
     segments = {segment.name: segment for segment in layout.segments if segment.stage == stage}
     if set(given.cells) != set(segments) or len(given.message) != layout.messages[stage]:
         raise ValueError(
-            f"stage {stage} has the segments {sorted(segments)} and a message of {layout.messages[stage]} bytes; "
-            f"got {sorted(given.cells)} and {len(given.message)} bytes"
+            f"stage {stage} has the segments {sorted(segments)} and a message of {layout.messages[stage]} "
+            f"bytes; got {sorted(given.cells)} and {len(given.message)} bytes"
         )
     rows = layout.stage_rows[stage]
     out = np.zeros((rows.stop - rows.start, layout.parameters.row), np.uint64)
@@ -143,7 +143,8 @@ def polynomials(
     stages: list[Committed],
     combination: Combination,
     wide: Field,
-    check: bool = True,
+    *,
+    check: bool,
 ) -> list[Field]:
     """Return the three polynomials that are sent, coefficients of F2.
 
@@ -178,7 +179,7 @@ def combined_rows(layout: Layout, stages: list[Committed], combination: Combinat
 def combined_sums(
     layout: Layout, code: Code, stages: list[Committed], combination: Combination, check: bool = True
 ) -> Field:
-    """Return Σ_rows (W f + square f²), of degree < 3ℓ, from its values on H and two cosets: shape ``(3ℓ, 2)``."""
+    """Return Σ_rows (W f + square f²), of degree < 3ℓ, from H and two cosets: shape ``(3ℓ, 2)``."""
     sums = np.zeros((1 + NEAR, 2, code.row), np.uint64)
     for own, committed in zip(layout.stage_rows, stages, strict=True):
         cells = committed.cells[: own.stop - own.start]
@@ -205,6 +206,6 @@ def boolean_quotient(layout: Layout, code: Code, stages: list[Committed], combin
                 near = stages[segment.stage].near[coset, rows.start - first : rows.stop - first]
                 kernels.booleans(near, combination.booleans[rows], values)
         z = int(code.constants[coset])
-        values = field.mul(values, np.uint64(field.inverse(z - 1)))
+        values = field.mul(values, np.array(field.inverse(z - 1), np.uint64))
         residues.append((z, ntt.from_values(values, code.shifts[coset])))
     return code.interpolated(residues)

@@ -1,8 +1,8 @@
 """What a proof is about: groups of cells, and the constraints that they satisfy.
 
-A statement is anything with the attributes of `Statement`. Its constraints may depend on challenges: the cells
-of stage 0 are committed, a seed is drawn, the cells of stage 1 (which may depend on it) are committed, and
-so on. `hansa.zk.equations` makes small statements from lists of equations.
+A statement is anything with the attributes of `Statement`. Its constraints may depend on challenges: the
+cells of stage 0 are committed, a seed is drawn, the cells of stage 1 (which may depend on it) are committed,
+and so on. `hansa.zk.equations` makes small statements from lists of equations.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ class Statement(Protocol):
     Attributes:
         parameters: Sizes; the verifier's own, never the prover's.
         segments: The groups of cells.
-        messages: By stage, how many bytes the prover sends in the clear with the commitment (most often 0). Its
-            length is the number of stages.
+        messages: By stage, how many bytes the prover sends in the clear with the commitment (most often 0).
+            Its length is the number of stages.
         digest: A hash of everything public that the constraints depend on, besides challenges and messages.
     """
 
@@ -172,8 +172,8 @@ class Layout:
         stages = {segment.stage for segment in self.segments}
         if not names or len(set(names)) != len(names) or stages != set(range(self.stages)):
             raise ValueError(
-                f"segments need names of their own, and each of the {self.stages} stages a segment: got names "
-                f"{names} in stages {sorted(stages)}"
+                f"segments need names of their own, and each of the {self.stages} stages a segment: got "
+                f"names {names} in stages {sorted(stages)}"
             )
         total = sum(segment.cells for segment in self.segments)
         if (

@@ -8,6 +8,7 @@ Source:
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ class Transcript:
         return self._challenge(label, size).digest(size)
 
     def elements(self, label: str, count: int) -> Field:
-        """Return uniform elements of F2: shape ``(count, 2)``. Words of the stream that are not below p are left out."""
+        """Return uniform elements of F2, shape ``(count, 2)``: words of the stream that are below p."""
         stream, wanted = self._challenge(label, count), 2 * count
         words = wanted + _SPARE
         while True:
@@ -75,7 +76,7 @@ class Transcript:
                 return np.sort(words[np.sort(first)[:count]])
             size *= 2
 
-    def _challenge(self, label: str, size: int) -> hashlib._Hash:
+    def _challenge(self, label: str, size: int) -> Any:
         self._frame(b"c", label, size.to_bytes(8, "little"))
         return self._hash.copy()
 

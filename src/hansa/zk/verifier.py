@@ -55,7 +55,7 @@ def verify(statement: Statement, proof: bytes, transcript: Transcript) -> tuple[
 
 
 def _check_total(layout: Layout, head: Head, combination: Combination) -> None:
-    """The sum over H is ℓ times the sum of the coefficients at multiples of ℓ, for X^k sums to 0 or to ℓ there."""
+    """Check the sum over H: X^k sums to ℓ there where ℓ divides k, and else to 0."""
     row = layout.parameters.row
     for part in range(2):
         total = row * sum(head.polynomials[1][::row, part].tolist()) % P
