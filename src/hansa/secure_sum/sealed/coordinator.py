@@ -20,7 +20,7 @@ from hansa.errors import VoidRoundError
 from hansa.secure_sum.blocks import cores
 from hansa.secure_sum.messages import Malformed, is_from, read, readable
 from hansa.secure_sum.roster import Place, Roster
-from hansa.secure_sum.sealed.dealing import head_bytes, why_rejected
+from hansa.secure_sum.sealed.dealing import Dealer, head_bytes
 from hansa.secure_sum.sealed.messages import (
     FIELDS,
     Complaints,
@@ -205,13 +205,12 @@ class Coordinator:
             return f"{len(sealed.envelopes)} envelopes came for {len(self._place.holders)} holders"
         if any(len(content) != self._parameters.share_bytes + OVERHEAD for content in sealed.envelopes):
             return "an envelope has another length than a share"
-        if sealed.head != head_bytes(self._parameters):
-            return "the proof begins in another way"
         entry: Entry = sealed.entry
-        if not self._signed(name, sealed.signature, "seal", *entry.signed):
+        good = sealed.head == head_bytes(self._parameters)
+        if not (good and self._signed(name, sealed.signature, "seal", *entry.signed)):
             return "the seal is not signed by its sender for this round and attempt"
         member = self._roster.by_name[name]
-        return why_rejected(self._parameters, self._place, member, sealed.seal, sealed.proof) or None
+        return Dealer(self._parameters, self._place).why_rejected(member, sealed.seal, sealed.proof) or None
 
     def _opened(self, name: str, opening: Opening) -> bool:
         good = opening.share.shape == (N,) and field.is_canonical(opening.share)

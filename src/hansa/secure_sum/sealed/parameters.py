@@ -24,7 +24,7 @@ from hansa.secure_sum.roster import MOST_HOLDERS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hansa.secure_sum.sealed.norm import Bounds
+    from hansa.secure_sum.sealed.bounds import Bounds
 
 ERROR_BITS = 40
 """A committee has too many corrupt holders with a chance of 2^-40 at most,"""
@@ -259,8 +259,8 @@ def _is_unique(found: Parameters) -> bool:
 
     A counting argument: the triples (S, E, X) within their bounds are far fewer than the totals, so that two
     of them give one total with a chance of 2^-128 over the choice of a:
-    (dp + N) · log2(160 u + 1) + dp · log2(2 u · 2^b + 1) ≤ 63 dp − 128, where 2^(b-1) bounds a coefficient. With
-    proofs the triples lie in balls, whose points are fewer than (2r √(2πe/n))^n for radius r in n dimensions.
+    (dp + N) · log2(160 u + 1) + dp · log2(2 u · 2^b + 1) ≤ 63 dp − 128, where 2^(b-1) bounds a coefficient.
+    With proofs the triples lie in balls: of radius r in n dimensions, of at most (2r √(2πe/n))^n points.
     """
     size, wide = found.elements * N, 4 * found.members * found.coefficient_bound + 1
     if found.proof is not None:
@@ -284,7 +284,8 @@ def _refusal(found: Parameters) -> str:
     if not _room(found):
         return (
             f"a sealed sum of {found.members} vectors with values up to {found.coefficient_bound} does not "
-            f"fit: {found.members} · {found.coefficient_bound} · {found.scale} is more than p/2 = 2^63. {way_out}"
+            f"fit: {found.members} · {found.coefficient_bound} · {found.scale} is more than p/2 = 2^63. "
+            f"{way_out}"
         )
     return (
         f"with {found.members} clients, {found.dimension} values and a bound of {found.bound} more than one "

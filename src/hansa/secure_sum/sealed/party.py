@@ -32,7 +32,7 @@ from hansa.secure_sum.interface import Refused
 from hansa.secure_sum.joined import JoinedParty
 from hansa.secure_sum.messages import understood
 from hansa.secure_sum.roster import Place
-from hansa.secure_sum.sealed.dealing import deal, head_bytes, why_unusable
+from hansa.secure_sum.sealed.dealing import Dealer, head_bytes
 from hansa.secure_sum.sealed.messages import (
     FIELDS,
     Complaints,
@@ -98,7 +98,7 @@ class Party(JoinedParty[Parameters]):
         if done in self._memory:
             raise Refused("this party has already sealed a vector for this round and attempt")
         sealed, key = seal(vector, self._parameters, "sealed sum", *place.parts)
-        dealing = deal(self._parameters, place, self.member, vector, sealed, key)
+        dealing = Dealer(self._parameters, place).deal(self.member, vector, sealed, key)
         envelopes = tuple(
             envelope.put(
                 content,
@@ -237,7 +237,7 @@ class Party(JoinedParty[Parameters]):
         if not field.is_canonical(share):
             raise EnvelopeError("a share is not made of field elements")
         number = place.holders.index(self._name)
-        why = why_unusable(self._parameters, place, dealer, entry, number, data)
+        why = Dealer(self._parameters, place).why_unusable(dealer, entry, number, data)
         if why:
             raise EnvelopeError(why)
         return share

@@ -19,7 +19,7 @@ from hansa.secure_sum.phases import pinned, place_of, said, summed
 from hansa.types import Ask
 
 if TYPE_CHECKING:
-    from hansa.secure_sum.sealed.norm import Bounds
+    from hansa.secure_sum.sealed.bounds import Bounds
     from hansa.secure_sum.sealed.parameters import Parameters
     from hansa.secure_sum.sealed.party import Party
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 class NormBound:
     """Every client proves that its sealed update is within the norm it was quantised to, and shows no more.
 
-    Whose proof fails is left out of the sum and named. Metrics, which are no part of the model, are not proven.
+    Whose proof fails is left out of the sum and named. Metrics are no part of the model, and not proven.
 
     Assumes:
-        SHA-256 and SHAKE-256 as random oracles, AES-256 as an ideal cipher. The statement has not been reviewed by
-        outsiders (`hansa.secure_sum.sealed.norm`).
+        SHA-256 and SHAKE-256 as random oracles, AES-256 as an ideal cipher. The statement has not been
+        reviewed by outsiders (`hansa.secure_sum.sealed.norm`).
 
     Attributes:
         bits: Work to forge a proof, as a power of two; 1 to 110.
@@ -101,10 +101,10 @@ class Sealed(SecureSum):
         return SealedSum(parameters=parameters, run=run)
 
     def _proof(self, shape: Shape) -> Callable[[int], Bounds] | None:
-        """Return what is proven of vectors of a shape, by the ring elements of their seals; None for nothing."""
+        """Return what is proven of vectors, by the ring elements of their seals; None for nothing."""
         if self.proof is None or shape.norm is None:
             return None
-        from hansa.secure_sum.sealed.norm import Bounds
+        from hansa.secure_sum.sealed.bounds import Bounds
 
         norm, weight, size, bits = shape.norm, shape.max_weight, shape.dimension, self.proof.bits
         return lambda elements: Bounds(
