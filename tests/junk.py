@@ -115,8 +115,12 @@ def variants(message):
     """A message with each of its fields replaced by junk or left out; and junk in its place."""
     kind = type(message)
     for each, junk in itertools.product(dataclasses.fields(message), JUNK):
-        yield dataclasses.replace(message, **{each.name: junk})
+        known = getattr(message, each.name)
+        if type(known) is not type(junk) or isinstance(known, np.ndarray) or known != junk:
+            yield dataclasses.replace(message, **{each.name: junk})
     for each in dataclasses.fields(message):
+        if hasattr(kind, each.name):
+            continue  # what has a default is not missed
         less = object.__new__(kind)
         less.__dict__.update({k: v for k, v in vars(message).items() if k != each.name})
         yield less

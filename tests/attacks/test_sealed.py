@@ -102,7 +102,7 @@ class Run:
         """The key of a seal, as all holders together see it."""
         points = self.place.points(self.place.holders)
         rows = [
-            self.parties[holder]._share_in(content, name, self.place)
+            self.parties[holder]._share_in(content, from_(name), self.place)
             for holder, content in zip(self.place.holders, sealed.envelopes, strict=True)
         ]
         return shamir.restore(points, np.stack(rows), self.parameters.threshold).secret
@@ -124,6 +124,10 @@ class Run:
 
 
 EMPTY = SealedVector(sender="", seal=np.zeros((1, N), np.uint64), envelopes=(), signature=b"")
+
+
+def from_(name):
+    return dataclasses.replace(EMPTY, sender=name).entry
 
 
 def with_key(run, name, vector, key_shared=None, spoil=()):
@@ -160,7 +164,10 @@ def test_the_corrupt_holders_shares_do_not_give_a_key():
     key = run.key_of("c0", sealed)
     few = run.place.holders[: run.parameters.threshold - 1]
     rows = np.stack(
-        [run.parties[h]._share_in(sealed.envelopes[run.place.holders.index(h)], "c0", run.place) for h in few]
+        [
+            run.parties[h]._share_in(sealed.envelopes[run.place.holders.index(h)], from_("c0"), run.place)
+            for h in few
+        ]
     )
     guess = shamir.restore(run.place.points(few), rows, len(few)).secret
     assert (guess != key).all()
@@ -641,9 +648,9 @@ def test_nothing_of_another_place_passes(change):
     with pytest.raises(VoidRoundError, match="0 holders opened"):
         other.sum(openings)
     party, sealed = run.parties["c0"], run.server._seals["c1"]
-    party._share_in(sealed.envelopes[0], "c1", run.place)
+    party._share_in(sealed.envelopes[0], from_("c1"), run.place)
     with pytest.raises(envelope.EnvelopeError, match="cannot be opened"):
-        party._share_in(sealed.envelopes[0], "c1", run.at(**change))
+        party._share_in(sealed.envelopes[0], from_("c1"), run.at(**change))
     assert (public_element(0, *run.place.parts) != public_element(0, *run.at(**change).parts)).any()
 
 

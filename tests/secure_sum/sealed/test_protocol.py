@@ -218,7 +218,7 @@ def spoil(run, dealer, holders):
     spoiled = dataclasses.replace(sealed, envelopes=tuple(envelopes))
     entry = spoiled.entry
     key = run.keys[int(dealer[1:])][1]
-    signature = key.sign("seal", *run.place.parts, dealer, entry.seal, entry.root)
+    signature = key.sign("seal", *run.place.parts, dealer, *entry.signed)
     return dataclasses.replace(spoiled, signature=signature)
 
 
@@ -411,7 +411,7 @@ class TestDeliveries:
         other = self.run.parties["c0"].seal(self.run.vectors["c1"], self.run.at(7, 0))
         key = self.run.keys[0][1]
         entry = other.entry
-        signature = key.sign("seal", *self.run.place.parts, "c0", entry.seal, entry.root)
+        signature = key.sign("seal", *self.run.place.parts, "c0", *entry.signed)
         forged = dataclasses.replace(entry, signature=signature)
         self.refused("own is another one", entries=(forged, *self.deliver.entries[1:]))
 

@@ -11,7 +11,7 @@ from hansa.crypto.arithmetic import P
 from hansa.crypto.encoding import encoded
 from hansa.errors import UpdateError
 from hansa.secure_sum.sealed.parameters import choose
-from hansa.secure_sum.sealed.seal import Key, NotAccepted, open_sum, public_element, seal
+from hansa.secure_sum.sealed.seal import NotAccepted, open_sum, public_element, seal
 
 PLACE = (b"configuration", b"roster", 3)
 
@@ -227,4 +227,4 @@ def test_keys_do_not_print():
     _, key = seal(np.zeros(10, np.int64), choose(dimension=10, members=3, bound=100), *PLACE)
     assert repr(key) == "Key(not shown)"
     assert np.abs(key.values).max() <= 40
-    assert (field.to_signed(Key(key.values).elements()) == key.values).all()
+    assert (field.to_signed(key.elements()) == key.values).all()

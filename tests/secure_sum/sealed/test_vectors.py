@@ -70,7 +70,7 @@ def computed():
             entry = Entry(
                 sender=name, seal=seal_hash(one), envelopes=(hashlib.sha256(sealed).digest(),), signature=b""
             )
-            signature = signing[name].sign("seal", *place.parts, name, entry.seal, entry.root)
+            signature = signing[name].sign("seal", *place.parts, name, *entry.signed)
             told.append(Entry(sender=name, seal=entry.seal, envelopes=entry.envelopes, signature=signature))
             keys.append(shares)
             field.add_into(total, one)

@@ -12,6 +12,8 @@ from hansa.crypto.encoding import digest
 from hansa.crypto.field import Field
 from hansa.secure_sum.messages import PLACE, Fields
 
+NO_PROOF = digest("proof.rest", b"")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SealedVector:
@@ -65,8 +67,8 @@ class Entry:
     seal: bytes
     envelopes: tuple[bytes, ...]
     signature: bytes
-    head: bytes
-    rest: bytes
+    head: bytes = b""
+    rest: bytes = NO_PROOF
 
     @functools.cached_property
     def root(self) -> bytes:
@@ -81,7 +83,8 @@ class Entry:
     @property
     def signed(self) -> tuple[bytes, ...]:
         """What the sender signs."""
-        return self.seal, self.root, self.proof
+        proven = self.head or self.rest != NO_PROOF
+        return (self.seal, self.root, self.proof) if proven else (self.seal, self.root)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,386 @@
+"""Proofs of norms: what an honest client shows, and what none can."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hansa.crypto import field
+from hansa.crypto.arithmetic import P
+from hansa.crypto.envelope import ExchangeKey
+from hansa.crypto.ring import N, multiply
+from hansa.crypto.signature import SigningKey
+from hansa.errors import ConfigurationError
+from hansa.secure_sum.interface import Keys
+from hansa.secure_sum.roster import Place, Roster
+from hansa.secure_sum.sealed import witness as witness_module
+from hansa.secure_sum.sealed.bounds import LARGEST_NORM, Bounds
+from hansa.secure_sum.sealed.coordinator import Coordinator
+from hansa.secure_sum.sealed.dealing import Dealer, head_bytes
+from hansa.secure_sum.sealed.norm import _transposed, powers_of
+from hansa.secure_sum.sealed.parameters import choose
+from hansa.secure_sum.sealed.party import Party
+from hansa.secure_sum.sealed.projections import combine, entries, project
+from hansa.secure_sum.sealed.seal import seal
+from hansa.zk import prover
+
+CONFIGURATION = b"c" * 32
+NORM = 5000
+
+
+def parameters_of(dimension=6, members=4, norm=NORM, max_weight=None, bound=NORM):
+    def proof(elements):
+        return Bounds(norm=norm, max_weight=max_weight, dimension=dimension, elements=elements)
+
+    return choose(dimension=dimension, members=members, bound=bound * (max_weight or 1), proof=proof)
+
+
+class Run:
+    """Four parties, and one attempt at a sum with proofs."""
+
+    def __init__(self, **settings):
+        self.parameters = parameters_of(**settings)
+        self.keys = {f"c{i}": Keys(ExchangeKey.fresh(), SigningKey.fresh()) for i in range(4)}
+        self.parties = {name: Party(name, keys, {}) for name, keys in self.keys.items()}
+        self.roster = Roster(tuple(party.member for party in self.parties.values()))
+        for party in self.parties.values():
+            party.join(self.roster, CONFIGURATION, self.parameters)
+        self.place = self.at(0)
+        self.server = Coordinator(self.roster, self.parameters, self.place)
+
+    def at(self, number):
+        return Place(
+            configuration=CONFIGURATION,
+            roster=self.roster.hash,
+            payload=b"m" * 32,
+            round=number,
+            attempt=0,
+            cohort=tuple(self.keys),
+        )
+
+    @property
+    def dealer(self):
+        return Dealer(self.parameters, self.place)
+
+    def shown(self, vector, name="c0"):
+        """A seal of a vector, its key and what is dealt."""
+        vector = np.asarray(vector, np.int64)
+        sealed, key = seal(vector, self.parameters, "sealed sum", *self.place.parts)
+        return sealed, key, self.dealer.deal(self.parties[name].member, vector, sealed, key)
+
+    def why(self, sealed, proof, name="c0"):
+        return self.dealer.why_rejected(self.parties[name].member, sealed, proof)
+
+
+@pytest.fixture(scope="module")
+def run():
+    return Run()
+
+
+@pytest.fixture(scope="module")
+def weighted():
+    return Run(norm=100, max_weight=50, bound=100)
+
+
+@pytest.fixture
+def careless(monkeypatch):
+    """Provers that do not look whether what they prove is so."""
+    monkeypatch.setattr("hansa.secure_sum.sealed.dealing.prove", functools.partial(prover.prove, check=False))
+    monkeypatch.setattr("hansa.secure_sum.sealed.seal._check_vector", lambda *_: None)
+
+
+# ------------------------------------------------------------------ projections
+
+
+@given(
+    seed=st.binary(min_size=32, max_size=32),
+    values=st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=40),
+)
+@settings(max_examples=30, deadline=None)
+def test_projections_are_products_with_the_matrix(seed, values):
+    vector = np.array(values, np.int64)
+    matrix = entries(seed, len(vector)).astype(np.int64)
+    np.testing.assert_array_equal(project(seed, vector), matrix @ vector)
+    rng = np.random.default_rng(len(values))
+    coefficients = rng.integers(0, P, (2, 256, 2), dtype=np.uint64)
+    found = combine(seed, coefficients, len(vector))
+    for one in range(2):
+        for part in range(2):
+            column = [int(c) for c in coefficients[one, :, part]]
+            for j in (0, len(vector) - 1):
+                expected = sum(int(r) * c for r, c in zip(matrix[:, j], column, strict=True)) % P
+                assert int(found[one, j, part]) == expected
+
+
+def test_blocks_of_projections_meet():
+    vector = np.random.default_rng(0).integers(-1000, 1000, 8 * 4096 + 13)
+    matrix = entries(b"s" * 32, len(vector)).astype(np.int64)
+    np.testing.assert_array_equal(project(b"s" * 32, vector), matrix @ vector)
+    ones = np.zeros((2, 256, 2), np.uint64)
+    ones[0, 3, 0] = 1
+    row = field.to_signed(np.ascontiguousarray(combine(b"s" * 32, ones, len(vector))[0, :, 0]))
+    np.testing.assert_array_equal(row, matrix[3])
+
+
+def test_entries_are_0_half_of_the_time_and_of_either_sign():
+    values = entries(b"e" * 32, 4000)
+    counts = np.bincount((values + 1).reshape(-1)) / values.size
+    np.testing.assert_allclose(counts, [0.25, 0.5, 0.25], atol=0.003)
+    assert abs(np.corrcoef(values[0], values[1])[0, 1]) < 0.06
+
+
+def test_what_multiplies_the_key_is_the_transpose_of_the_product():
+    rng = np.random.default_rng(1)
+    public, weights = rng.integers(0, P, (2, 2, N), dtype=np.uint64)
+    key = field.from_ints(rng.integers(-40, 41, N))
+    from hansa.crypto.ring import to_ntt
+
+    products = [multiply(a, key) for a in public]
+    expected = sum(int(field.inner(u, c[None])[0]) for u, c in zip(weights, products, strict=True)) % P
+    transposed = _transposed(lambda k: to_ntt(public[k]), weights)
+    assert int(field.inner(transposed, key[None])[0]) == expected
+
+
+def test_powers():
+    gamma = np.array([3, 5], np.uint64)
+    powers = powers_of(gamma)
+    assert powers.shape == (N, 2)
+    one = np.array([1, 0], np.uint64)
+    for k in (0, 1, 2, 77):
+        one = gamma if k == 0 else field.mul2(powers[k - 1], gamma)
+        assert powers[k].tolist() == one.tolist()
+
+
+# ------------------------------------------------------------------ what is shown
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [[0] * 6, [NORM, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, -NORM], [3000, 4000, 0, 0, 0, 0], [1, -2, 3, -4, 5, -6]],
+)
+def test_vectors_within_the_norm(run, vector):
+    sealed, _, dealt = run.shown(vector)
+    assert run.why(sealed, dealt.proof) == ""
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [
+        [NORM, 1, 0, 0, 0, 0],
+        [NORM + 1, 0, 0, 0, 0, 0],
+        [3000, 4000, 0, 0, 0, 1],
+        [10**6] * 6,
+        [0, 0, 0, 0, 0, 2**40],
+    ],
+)
+@pytest.mark.usefixtures("careless")
+def test_longer_vectors_by_however_little(run, vector):
+    sealed, _, dealt = run.shown(vector)
+    assert "rejected" in run.why(sealed, dealt.proof)
+
+
+def test_a_careful_prover_does_not_prove_what_is_not_so(run):
+    with pytest.raises(ValueError, match="do not satisfy"):
+        run.shown([NORM, 1, 0, 0, 0, 0])
+
+
+def test_weights(weighted):
+    for unit, weight in (([60, 80, 0, 0, 0], 50), ([0, 0, 0, 0, 0], 0), ([-100, 0, 0, 0, 0], 1)):
+        sealed, _, dealt = weighted.shown([weight * u for u in unit] + [weight])
+        assert weighted.why(sealed, dealt.proof) == ""
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [
+        [1, 0, 0, 0, 0, 0],  # no weight, and yet an update
+        [3001, 4000, 0, 0, 0, 50],
+        [101, 0, 0, 0, 0, 1],
+        [0, 0, 0, 0, 0, 51],
+        [0, 0, 0, 0, 0, -1],
+        [100, 0, 0, 0, 0, -1],
+    ],
+)
+@pytest.mark.usefixtures("careless")
+def test_weights_that_are_too_small_or_none(weighted, vector):
+    sealed, _, dealt = weighted.shown(vector)
+    assert "rejected" in weighted.why(sealed, dealt.proof)
+
+
+def test_a_proof_belongs_to_its_seal_sender_and_place(run):
+    sealed, _, dealt = run.shown([1, 2, 3, 4, 5, 6])
+    other, _, _ = run.shown([1, 2, 3, 4, 5, 6])
+    assert "rejected" in run.why(other, dealt.proof)
+    assert "rejected" in run.why(sealed, dealt.proof, name="c1")
+    member = run.parties["c0"].member
+    for place in (
+        run.at(1),
+        dataclasses.replace(run.place, attempt=1),
+        dataclasses.replace(run.place, purpose="tell"),
+    ):
+        assert "rejected" in Dealer(run.parameters, place).why_rejected(member, sealed, dealt.proof)
+    shorter = dataclasses.replace(run.place, cohort=("c0", "c1", "c2"))
+    assert "rejected" in Dealer(run.parameters, shorter).why_rejected(member, sealed, dealt.proof)
+    assert "rejected" in run.why(sealed, b"")
+
+
+@pytest.mark.parametrize("what", ["wrap", "bits", "slack", "another vector"])
+def test_witnesses_that_are_false(run, what, monkeypatch, careless):
+    real = witness_module.NormWitness.__call__
+
+    def false(self, stage, seeds):
+        given = real(self, stage, seeds)
+        cells = dict(given.cells)
+        if what == "wrap" and stage == 0:
+            cells["vector"] = field.add(cells["vector"], np.array([P - 1, 1, 0, 0, 0, 0], np.uint64))
+        if what == "another vector" and stage == 0:
+            cells["vector"] = field.from_ints([0] * 6)  # short, and not what is in the seal
+        if what == "bits" and stage == 1:
+            cells["bits"] = cells["bits"].copy()
+            cells["bits"][:2] = [(int(cells["bits"][0]) + 2) % P, (int(cells["bits"][1]) - 1) % P]
+        if what == "slack" and stage == 1:
+            cells["bits"] = cells["bits"].copy()
+            cells["bits"][-1] ^= np.uint64(1)
+        return dataclasses.replace(given, cells=cells)
+
+    monkeypatch.setattr(witness_module.NormWitness, "__call__", false)
+    sealed, _, dealt = run.shown([1, 2, 3, 4, 5, 6])
+    assert "rejected" in run.why(sealed, dealt.proof)
+
+
+@given(place=st.integers(0, 10**6), change=st.integers(1, 255))
+@settings(max_examples=25, deadline=None)
+def test_any_byte(run, place, change):
+    sealed, _, dealt = _once(run)
+    changed = bytearray(dealt.proof)
+    changed[place % len(changed)] ^= change
+    assert "rejected" in run.why(sealed, bytes(changed))
+
+
+@functools.cache
+def _once(run):
+    return run.shown([1, 2, 3, 4, 5, 6])
+
+
+# ------------------------------------------------------------------ in a sum
+
+
+def test_a_sum_with_proofs_is_the_plain_one(run):
+    vectors = {name: np.arange(6, dtype=np.int64) * (i + 1) - 7 for i, name in enumerate(run.keys)}
+    server = Coordinator(run.roster, run.parameters, run.at(7))
+    place = run.at(7)
+    seals = {name: run.parties[name].seal(vectors[name], place) for name in vectors}
+    delivery = server.deliver(seals)
+    complaints = {name: run.parties[name].receive(delivery[name], place) for name in delivery}
+    assert not any(told.reasons for told in complaints.values())
+    survivors = server.survivors(complaints)
+    locks = server.locks({name: run.parties[name].lock(survivors, place) for name in server.holders})
+    total = server.sum({name: run.parties[name].open(survivors, locks, place) for name in server.holders})
+    np.testing.assert_array_equal(total.total, sum(vectors.values()))
+
+
+@pytest.mark.usefixtures("careless")
+def test_who_seals_too_long_a_vector_is_dropped_and_named(run):
+    place = run.at(8)
+    server = Coordinator(run.roster, run.parameters, place)
+    vectors = {name: np.full(6, 10, np.int64) for name in run.keys}
+    vectors["c2"] = vectors["c2"] * 10_000
+    server.deliver({name: run.parties[name].seal(vectors[name], place) for name in vectors})
+    assert list(server.dropped) == ["c2"]
+    assert "its proof was rejected" in server.dropped["c2"]
+
+
+def test_shares_of_another_key_are_found_by_every_holder(run, monkeypatch):
+    real = witness_module.NormWitness.__init__
+    other = np.ones(N, np.int8)
+
+    def false(self, bounds, *, key, **known):
+        real(self, bounds, key=key, **known)
+        blended = known["blended"]
+        self._blended = lambda powers: _moved(blended(powers), powers, key, other)
+
+    def _moved(polynomial, powers, key, other):
+        out = polynomial.copy()
+        for part in range(2):
+            more = field.from_ints(key.astype(np.int64) - other)
+            out[0, part] = (
+                int(out[0, part]) + int(field.inner(np.ascontiguousarray(powers[:, part]), more[None])[0])
+            ) % P
+        return out
+
+    vector = np.arange(6, dtype=np.int64)
+    entry = run.parties["c0"].seal(vector, run.at(9)).entry
+    sealed, key = seal(vector, run.parameters, "sealed sum", *run.place.parts)
+    wrong = dataclasses.replace(key)
+    object.__setattr__(wrong, "elements", lambda: field.from_ints(other.astype(np.int64)))
+    monkeypatch.setattr(witness_module.NormWitness, "__init__", false)
+    member = run.parties["c0"].member
+    dealt = run.dealer.deal(member, vector, sealed, wrong)
+    assert run.why(sealed, dealt.proof) == ""  # the proof is of the key in the seal, and holds
+    entry = dataclasses.replace(entry, seal=_hash(sealed), head=dealt.proof[: head_bytes(run.parameters)])
+    for number, content in enumerate(dealt.contents):
+        assert "not one of the key in the seal" in run.dealer.why_unusable(member, entry, number, content)
+
+
+def test_a_share_that_the_proof_is_not_about(run):
+    sealed, _, dealt = run.shown([1, 2, 3, 4, 5, 6])
+    member = run.parties["c0"].member
+    entry = run.parties["c1"].seal(np.zeros(6, np.int64), run.at(10)).entry
+    entry = dataclasses.replace(entry, seal=_hash(sealed), head=dealt.proof[: head_bytes(run.parameters)])
+    for number, content in enumerate(dealt.contents):
+        assert run.dealer.why_unusable(member, entry, number, content) == ""
+        changed = bytes([content[0] ^ 1]) + content[1:]
+        assert "not the one that the proof is about" in run.dealer.why_unusable(
+            member, entry, number, changed
+        )
+    swapped = run.dealer.why_unusable(member, entry, 0, dealt.contents[1])
+    assert "not the one that the proof is about" in swapped
+
+
+def test_runs_without_proofs_take_none():
+    plain = choose(dimension=6, members=4, bound=100)
+    run = Run()
+    why = Dealer(plain, run.place).why_rejected(
+        run.parties["c0"].member, np.zeros((1, N), np.uint64), b"proof"
+    )
+    assert "this run has none" in why
+
+
+def _hash(sealed):
+    from hansa.secure_sum.sealed.messages import seal_hash
+
+    return seal_hash(sealed)
+
+
+# ------------------------------------------------------------------ numbers
+
+
+def test_the_numbers_of_the_table():
+    for dimension, width in ((4096, 2**12), (10**4, 2**13), (10**5, 2**14), (10**6, 2**16), (10**7, 2**17)):
+        bounds = Bounds(norm=2**24, max_weight=None, dimension=dimension, elements=-(-dimension // N))
+        assert bounds.error_width == width
+        assert bounds.fault() == ""
+    assert [parameters_of(4096, n).scale for n in (10, 100, 1000)] == [2**18, 2**21, 2**24]
+    assert [parameters_of(10**6, n).scale for n in (10, 100, 1000)] == [2**22, 2**25, 2**28]
+
+
+def test_norms_that_cannot_be_proven():
+    parameters_of(10**6, 10, norm=LARGEST_NORM, bound=LARGEST_NORM)
+    with pytest.raises(ConfigurationError, match="cannot be proven"):
+        parameters_of(10**6, 10, norm=LARGEST_NORM + 1)
+    with pytest.raises(ConfigurationError, match="uniqueness rule"):
+        parameters_of(4096, 1000, norm=2**26)
+    with pytest.raises(ConfigurationError, match="does not fit"):
+        parameters_of(10**7, 1000, norm=2**26)
+
+
+def test_a_larger_bound_than_fits_is_told_with_one_that_does():
+    with pytest.raises(ConfigurationError) as told:
+        parameters_of(4096, 1000, norm=2**26)
+    most = int(str(told.value).split("Norms up to ")[1].split(" ")[0])
+    parameters_of(4096, 1000, norm=most)
