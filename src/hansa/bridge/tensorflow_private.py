@@ -98,8 +98,7 @@ class PrivateLoop:
     def _micro(self, x: Any, y: Any, weights: Any, clip: Any) -> None:
         """Add a microbatch's clipped gradients to the sum."""
         weight = weights[0] if weights else None
-        seeds = {id(v) for v in bridge.seed_variables(self._model)}
-        fixed = [v for v in self._model.non_trainable_variables if id(v) not in seeds]
+        fixed = self._fixed()
         held = [tf.identity(v.value) for v in fixed]
         gradients = self._apart if self._taps is None else self._tapped
         parts, loss, y_pred = gradients(x, y, weight)
@@ -113,6 +112,11 @@ class PrivateLoop:
         clipped = clipped_sum(parts, clip, tf.ones(tf.cast(rows, "int32")))
         for total, more in zip(self._totals, clipped, strict=True):
             total.assign_add(tf.reshape(more, total.shape))
+
+    def _fixed(self) -> list[Any]:
+        """Return the variables that are to stay as they are."""
+        seeds = {id(v) for v in bridge.seed_variables(self._model)}
+        return [v for v in self._model.non_trainable_variables if id(v) not in seeds]
 
     def _tapped(self, x: Any, y: Any, weight: Any) -> tuple[list[Part], Any, Any]:
         """Return gradients of examples, of layers' inputs and output gradients; loss and outputs."""
@@ -129,9 +133,12 @@ class PrivateLoop:
 
     def _apart(self, x: Any, y: Any, weight: Any) -> tuple[list[Part], Any, Any]:
         """Return gradients of examples, each taken of the model on that example alone; loss and outputs."""
-        model, variables = self._model, [v.value for v in self._trainable]
+        model, variables, fixed = self._model, [v.value for v in self._trainable], self._fixed()
+        held = [tf.identity(v.value) for v in fixed]
 
         def one(row: Any) -> Any:
+            for variable, value in zip(fixed, held, strict=True):
+                variable.assign(value)  # else an example's gradient would follow from those before it
             alone: Any = keras.tree.map_structure(lambda a: a[None], row)
             x, y, *weights = alone
             with tf.GradientTape() as tape:

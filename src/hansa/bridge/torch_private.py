@@ -129,12 +129,14 @@ class PrivateLoop:
             ):  # vmap takes no model whose code depends on values, and has no list of what it takes
                 self._side_by_side = False
         values = [v.value for v in self._trainable]
-        each = []
+        held, each = [v.value.detach().clone() for v in self._fixed], []
         for place in range(len(keras.tree.flatten(x)[0])):
             own, (loss, y_pred) = self._one(keras.tree.map_structure(lambda a, i=place: a[i], row))
             found = torch.autograd.grad(own, values, allow_unused=True)
             pairs = zip(found, values, strict=True)
             each.append(([torch.zeros_like(v) if g is None else g for g, v in pairs], loss, y_pred))
+            for variable, value in zip(self._fixed, held, strict=True):
+                variable.assign(value)  # else the next example's gradient would follow from this one
         grads, losses, outputs = zip(*each, strict=True)
         y_pred = keras.tree.map_structure(lambda *parts: torch.cat(parts), *outputs)
         stacked: list[Part] = [Whole(torch.stack(g).float()) for g in zip(*grads, strict=True)]
