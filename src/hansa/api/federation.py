@@ -157,6 +157,7 @@ class Federation:
         self._plan: Plan | None = None
         self._engine: Engine | None = None
         self._times: list[str] = []
+        self._secret = b""
 
     def __repr__(self) -> str:
         done = f"{len(self.records)} rounds, {self.status}" if self.records else "not fitted"
@@ -289,7 +290,8 @@ class Federation:
             check_validation(rows, self.learner, localised.cards)
         begun = engine_of(folder) if resume and folder is not None else {}
         keys, self._engine = keys_for(plan, folder if resume else None), None
-        seeds = dataclasses.replace(self.seeds, secret=secret_for(plan, folder if resume else None))
+        self._secret = secret_for(plan, folder if resume else None)
+        seeds = dataclasses.replace(self.seeds, secret=self._secret)
         plan = pinned(plan, keys, lambda known: self.describe(known, rows))
         hooks = Callbacks(check_callbacks(callbacks), learner=self.learner, plan=plan, rounds=rounds)
         engine = self.engine.start(
@@ -384,7 +386,8 @@ class Federation:
                 )
                 if isinstance(self.learner, KerasLearner):
                     self.save(store.folder / "model.keras")
-                self.report(store.folder / "report.html")
+                    (store.folder / "model.keras").chmod(0o600)
+                self.report(store.folder / "report.html").chmod(0o600)
         finally:
             store.close()
 
@@ -468,7 +471,7 @@ class Federation:
             "initial_weights": vector_hash(plan.initial),
             **learner_settings(self.learner),
             "validation": None if rows is None else describe_examples(rows),
-            "clients": clients_settings(self.clients),
+            "clients": clients_settings(self.clients, hide=None if plan.private is None else self._secret),
         }
 
     def _engine_settings(self) -> dict[str, Any]:
