@@ -439,7 +439,11 @@ class ClientLevel(Privacy):
         return self.guarantee().statement
 
 
-METRICS = "metrics that clients measure (losses, accuracies), which are told as they are"
+METRICS = (
+    "metrics that clients measure (losses, accuracies), which are told as they are, and what follows from "
+    "them: when a run stops (target, EarlyStopping), which weights it goes back to, its learning rates"
+)
+PREPARED = "statistics of features that preprocessing took from the rows"
 CARDS = "the data cards: numbers of rows, schema and label counts of each client"
 TUNING = "choices that were made by looking at results of other runs on the same data"
 
@@ -463,7 +467,7 @@ def _promise(plan: ClientLevel, done: int) -> Guarantee:
         reasons=reasons,
         budget=None if plan.budget is None else plan.budget.epsilon,
         notes=plan.notes(),
-        not_covered=(METRICS, CARDS, TUNING),
+        not_covered=(METRICS, CARDS, PREPARED, TUNING),
     )
 
 

@@ -19,7 +19,18 @@ from hansa.privacy.budget import (
 )
 from hansa.privacy.events import Event, Gaussian, PoissonSampled, Repeated, Several
 from hansa.privacy.guarantee import Guarantee
-from hansa.privacy.interface import CARDS, METRICS, TUNING, Facts, How, Privacy, Tell, spent_on, status_of
+from hansa.privacy.interface import (
+    CARDS,
+    METRICS,
+    PREPARED,
+    TUNING,
+    Facts,
+    How,
+    Privacy,
+    Tell,
+    spent_on,
+    status_of,
+)
 
 MOST_CALIBRATED = 6
 """Groups of silos that are accounted for apart, at most: each takes seconds."""
@@ -254,9 +265,6 @@ class RecordDP(Privacy):
     def explain(self) -> str:
         """Return in words what is done, what is promised to whom, and what is not."""
         return self.guarantee().statement
-
-
-PREPARED = "statistics of features that preprocessing took from the rows"
 
 
 def _event(rate: float, noise: float, steps: int) -> Event:
