@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 
+from hansa.bridge import per_example
 from hansa.bridge.taps import taps_of
 from hansa.train.keras_learner import KerasLearner
 from hansa.types import Batches, Examples, LocalTask, PrivateSteps
@@ -98,3 +101,31 @@ def test_the_batch_counted_from_behind_is_the_batch_too():
     inputs = keras.Input((4,))
     hidden = layers.Softmax(axis=-2)(layers.Dense(4)(inputs))
     assert one_changed(inputs, layers.Dense(1, use_bias=False)(hidden), 64, 40.0) <= 2 + 1e-3
+
+
+def test_norms_are_not_of_ten_bits_where_products_are_fast(monkeypatch):
+    """A GPU's products of ten bits would undo every bound on rounding: on TensorFlow that is the default."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        pytest.skip("a compiled product has its own precision, which is stated")
+    bridge, seen = importlib.import_module(f"hansa.bridge.{backend}_private"), []
+    if backend == "torch":
+        import torch
+
+        monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
+        monkeypatch.setattr(torch, "set_float32_matmul_precision", seen.append)
+        expected = ["highest", "sum", "high"]
+    else:
+        import tensorflow as tf
+
+        monkeypatch.setattr(tf.config.experimental, "enable_tensor_float_32_execution", seen.append)
+        expected = [False, "sum", True]
+
+    def noted(*given):
+        seen.append("sum")
+        return per_example.clipped_sum(*given)
+
+    monkeypatch.setattr(bridge, "clipped_sum", noted)
+    inputs, x, y = keras.Input((3,)), np.ones((2, 3), np.float32), np.ones((2, 1), np.float32)
+    moved(learner_of(inputs, layers.Dense(1)(inputs), x, y), x, y)
+    assert seen == expected

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, final
 
 import keras
@@ -57,11 +58,12 @@ class PrivateLoop:
         for total in self._totals:
             total.assign(tf.zeros_like(total))
         end = self._function(("end", task.correct), lambda *given: self._end(task.correct, *given))
-        for micro in micros(task, width):
-            if len(micro.rows):
-                self._add(rows, micro.rows, clip)
-            if micro.ends:
-                end(tf.constant(noise.bits(self._ends[-1])), scale, expected, extra)
+        with _exact_products():
+            for micro in micros(task, width):
+                if len(micro.rows):
+                    self._add(rows, micro.rows, clip)
+                if micro.ends:
+                    end(tf.constant(noise.bits(self._ends[-1])), scale, expected, extra)
         return len(task.batches)
 
     def _settle(self, rows: Examples) -> None:
@@ -181,3 +183,15 @@ class PrivateLoop:
         self._model.optimizer.apply(grads, self._trainable)
         for total in self._totals:
             total.assign(tf.zeros_like(total))
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Let products of matrices be of float32: of ten bits, as on GPUs by default, norms would not hold."""
+    settings = tf.config.experimental
+    before = settings.tensor_float_32_execution_enabled()
+    settings.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        settings.enable_tensor_float_32_execution(before)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, final
 
 import keras
@@ -101,7 +103,8 @@ class PrivateLoop:
             sums[1] += len(index)
             bridge.update_metrics(self._model, x, y, y_pred, weight)
             counts = torch.ones(len(index), device=loss.device)
-            return clipped_sum(parts, torch.tensor(clip, device=loss.device), counts)
+            with _exact_products():
+                return clipped_sum(parts, torch.tensor(clip, device=loss.device), counts)
 
     def _tapped(self, x: Any, y: Any, weight: Any) -> tuple[list[Part], Any, Any]:
         """Return gradients of examples, of layers' inputs and output gradients; loss and outputs."""
@@ -177,6 +180,20 @@ class PrivateLoop:
             if correct is not None:
                 grads = [correct(g, v, s, c) for g, v, s, c in zip(grads, values, *extra, strict=True)]
             self._model.optimizer.apply(grads, self._trainable)
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Let products of matrices be of float32: of ten bits, as users may ask for, norms would not hold."""
+    before = torch.get_float32_matmul_precision()
+    if before == "highest":
+        yield
+        return
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _tensor(array: Any) -> Any:
