@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -263,6 +264,23 @@ def test_fitting_twice_is_paid_for_twice():
         return  # a refusal is as good
     once = federation(privacy=plan).plan().private.spent(4).epsilon
     assert made.guarantee().epsilon > once
+
+
+class Raises(keras.callbacks.Callback):
+    """Looks at the weights, and breaks off."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+
+def test_a_callback_that_breaks_the_first_round_off_does_not_have_it_released_again():
+    """Each time with fresh noise, so that the mean of many is bare; was told as 0 rounds spent."""
+    made = federation(privacy=CentralDP(rounds=4, noise_multiplier=1.0), seed=1)
+    with pytest.raises(KeyboardInterrupt):
+        made.fit(4, callbacks=[Raises()])
+    assert made.guarantee().rounds_spent == 1
+    with pytest.raises(ConfigurationError, match="has trained for 1 rounds already"):
+        made.fit(4, callbacks=[Raises()])
 
 
 # ------------------------------------------------------------------ known, and not mended

@@ -283,7 +283,7 @@ class Federation:
         )
         check_target(wanted, plan)
         goes_on = resume and folder == self.run_folder
-        check_planned(plan, rounds, released=0 if goes_on else len(self.records))
+        check_planned(plan, rounds, released=0 if goes_on else self._released)
         settle(plan, progress)
         localised = self.prepare()
         if rows is not None:
@@ -423,7 +423,12 @@ class Federation:
                 "privacy=hansa.privacy.CentralDP(...)."
             )
         private = (self._plan or self.plan()).private or self.privacy
-        return private.guarantee(len(self.records))
+        return private.guarantee(self._released)
+
+    @property
+    def _released(self) -> int:
+        """Rounds whose results somebody has seen: those done, and one that a callback broke off."""
+        return max(len(self.records), 0 if self._outcome is None else self._outcome.released)
 
     @property
     def memories(self) -> Mapping[str, Memory]:
