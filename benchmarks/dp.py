@@ -163,7 +163,7 @@ def dp_sgd(name: str, *, noise: float, rate: float, clip: float, epochs: int) ->
 def clients() -> dict[str, Any]:
     """User level: each of 3,400 clients is protected as a whole."""
     (x, y), test = mnist((784,))
-    people = hansa.data.dirichlet(x, y, clients=3400, alpha=1.0, min_rows=1, seed=0)
+    people = hansa.data.dirichlet(x, y, clients=3400, alpha=1.0, min_examples=1, seed=0)
 
     def build() -> Any:
         import keras

@@ -68,10 +68,14 @@ def private_steps(
 def protected(plan: Plan, client: str, reply: Reply, *, start: Start, seeds: Seeds) -> Reply:
     """Return a reply with the update weighed, clipped, and made integers and noisy where the plan says so.
 
-    What cannot be used is dropped before anything is clipped: NaN and infinities.
+    What cannot be used is dropped before anything is clipped: NaN and infinities. Where clients add noise, it
+    is an update of zero with all of its noise: who is not trusted must not see which client's was dropped,
+    nor whether a round is void because of one.
     """
     private, delta = cast("ClientLevel", plan.private), reply.delta
     reason = "" if delta is None else unusable(delta)
+    if delta is not None and reason and private.integers and plan.encoder is not None:
+        delta, reason = Delta(vector=np.zeros(plan.update_size, np.float32), weight=1.0), ""
     if delta is None or reason:
         return dataclasses.replace(reply, delta=None, refusal=reason or reply.refusal)
     vector = delta.vector

@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -76,8 +77,23 @@ def test_no_update_moves_integers_farther_than_the_clip(lie):
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_what_is_not_a_number_is_as_if_it_were_not_sent(plan, lie):
     made = lied(np.array([0, lie, 0, 0], np.float32), plan(rounds=1, noise_multiplier=QUIET))
-    assert list(made.records[0].dropped) == ["c0"]
+    assert list(made.records[0].dropped) == ([] if plan is LocalDP else ["c0"])
     assert moved(made) < 1e-4
+
+
+@pytest.mark.parametrize("plan", [LocalDP, DistributedDP])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_server_that_is_not_trusted_does_not_see_whose_update_is_not_a_number(plan):
+    """That is told without noise by who is dropped, or by a round that is void for want of a share."""
+    record = lied(np.full(4, np.nan, np.float32), plan(rounds=1, noise_multiplier=1.0)).records[0]
+    assert not record.dropped and not record.void
+
+
+def test_what_is_told_beside_the_model_is_named():
+    """Sums of preprocessing are exact for every plan, and metrics may decide when a run stops."""
+    for plan in (CentralDP(rounds=1, noise_multiplier=1.0), LocalDP(rounds=1, noise_multiplier=1.0)):
+        told = " ".join(federation(privacy=plan).guarantee().not_covered)
+        assert "preprocessing" in told and "stops" in told
 
 
 @pytest.mark.parametrize("plan", [CentralDP, LocalDP])
@@ -261,3 +277,20 @@ def test_a_refused_fit_does_not_reset_what_is_spent(tmp_path):
     assert made.guarantee() == spent
     with pytest.raises(ConfigurationError, match="has trained for 2 rounds already"):
         made.fit(2)
+
+
+class Raises(keras.callbacks.Callback):
+    """Looks at the weights, and breaks off."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+
+def test_a_callback_that_breaks_the_first_round_off_does_not_have_it_released_again():
+    """Each time with fresh noise, so that the mean of many is bare; was told as 0 rounds spent."""
+    made = federation(privacy=CentralDP(rounds=4, noise_multiplier=1.0), seed=1)
+    with pytest.raises(KeyboardInterrupt):
+        made.fit(4, callbacks=[Raises()])
+    assert made.guarantee().rounds_spent == 1
+    with pytest.raises(ConfigurationError, match="has trained for 1 rounds already"):
+        made.fit(4, callbacks=[Raises()])

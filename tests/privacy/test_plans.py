@@ -329,6 +329,21 @@ def test_nobody_is_added_to_cohorts_of_a_fixed_size(plan):
         plan(rounds=3, noise_multiplier=1.0, participation=FixedSize(10), neighbours="add/remove")
 
 
+def test_nobody_is_added_where_turns_are_dealt_to_all():
+    with pytest.raises(ConfigurationError, match=r"AtMost.*'zero-out' or 'replace'"):
+        MatrixDP(
+            rounds=12,
+            noise_multiplier=1.0,
+            participation=AtMost(times=4, min_gap=3),
+            neighbours="add/remove",
+        )
+
+
+def test_no_record_is_added_where_steps_follow_from_their_number():
+    with pytest.raises(ConfigurationError, match="zero-out"):
+        RecordDP(rounds=3, noise_multiplier=1.0, neighbours="add/remove")
+
+
 @pytest.mark.parametrize("rounds", [-1, 11, 2.5, True])
 def test_nothing_is_promised_of_rounds_that_a_plan_does_not_have(rounds):
     silos = RecordDP(rounds=10, noise_multiplier=1.0).bound(

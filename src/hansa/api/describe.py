@@ -9,6 +9,7 @@ from typing import Any
 
 from hansa.data.client import Client
 from hansa.plan import Plan
+from hansa.rng import Seeds
 from hansa.train.keras_learner import KerasLearner
 from hansa.train.learner import Learner
 
@@ -30,8 +31,37 @@ def learner_settings(learner: Learner) -> dict[str, Any]:
     }
 
 
-def clients_settings(clients: Sequence[Client]) -> dict[str, Any]:
-    """Return what clients declared, by name; of more than 10,000 clients their number and two hashes."""
+def clients_settings(clients: Sequence[Client], *, hide: bytes | None = None) -> dict[str, Any]:
+    """Return what clients declared, by name; of more than 10,000 clients their number and two hashes.
+
+    Args:
+        clients: The clients.
+        hide: The run's secret where a plan of privacy protects rows: hashes of these are keyed with it, or
+            left out where it is empty. With plain ones, who knows all rows but one could try that one.
+    """
+    told = _clients_settings(clients)
+    return told if hide is None else _keyed(told, hide)
+
+
+def _keyed(told: Any, secret: bytes) -> Any:
+    """Return a description with its hashes of data keyed."""
+    if isinstance(told, list):
+        return [_keyed(value, secret) for value in told]
+    if not isinstance(told, dict):
+        return told
+    return {
+        name: _hash_keyed(value, secret)
+        if name == "sha256" and isinstance(value, str)
+        else _keyed(value, secret)
+        for name, value in told.items()
+    }
+
+
+def _hash_keyed(value: str, secret: bytes) -> str | None:
+    return Seeds(0, secret).hidden.key("hash of rows", value).hex() if secret else None
+
+
+def _clients_settings(clients: Sequence[Client]) -> dict[str, Any]:
     if len(clients) <= MANY:
         return {client.name: client.describe() for client in clients}
     names, whole = hashlib.sha256(), hashlib.sha256()

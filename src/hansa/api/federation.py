@@ -167,6 +167,7 @@ class Federation:
         self._plan: Plan | None = None
         self._engine: Engine | None = None
         self._times: list[str] = []
+        self._secret = b""
 
     def __repr__(self) -> str:
         done = f"{len(self.records)} rounds, {self.status}" if self.records else "not fitted"
@@ -293,7 +294,7 @@ class Federation:
         )
         check_target(wanted, plan)
         goes_on = resume and folder == self.run_folder
-        check_planned(plan, rounds, released=0 if goes_on else len(self.records))
+        check_planned(plan, rounds, released=0 if goes_on else self._released)
         settle(plan, progress)
         localised = self.prepare()
         if rows is not None:
@@ -301,7 +302,8 @@ class Federation:
         begun = engine_of(folder) if resume and folder is not None else {}
         before = {name: getattr(self, name) for name in _OF_A_RUN}
         keys, self._engine = keys_for(plan, folder if resume else None), None
-        seeds = dataclasses.replace(self.seeds, secret=secret_for(plan, folder if resume else None))
+        self._secret = secret_for(plan, folder if resume else None)
+        seeds = dataclasses.replace(self.seeds, secret=self._secret)
         plan = pinned(plan, keys, lambda known: self.describe(known, rows))
         hooks = Callbacks(check_callbacks(callbacks), learner=self.learner, plan=plan, rounds=rounds)
         engine = self.engine.start(
@@ -398,7 +400,8 @@ class Federation:
                 )
                 if isinstance(self.learner, KerasLearner):
                     self.save(store.folder / "model.keras")
-                self.report(store.folder / "report.html")
+                    (store.folder / "model.keras").chmod(0o600)
+                self.report(store.folder / "report.html").chmod(0o600)
         finally:
             store.close()
 
@@ -434,7 +437,12 @@ class Federation:
                 "privacy=hansa.privacy.CentralDP(...)."
             )
         private = (self._plan or self.plan()).private or self.privacy
-        return private.guarantee(len(self.records))
+        return private.guarantee(self._released)
+
+    @property
+    def _released(self) -> int:
+        """Rounds whose results somebody has seen: those done, and one that a callback broke off."""
+        return max(len(self.records), 0 if self._outcome is None else self._outcome.released)
 
     @property
     def memories(self) -> Mapping[str, Memory]:
@@ -482,7 +490,7 @@ class Federation:
             "initial_weights": vector_hash(plan.initial),
             **learner_settings(self.learner),
             "validation": None if rows is None else describe_examples(rows),
-            "clients": clients_settings(self.clients),
+            "clients": clients_settings(self.clients, hide=None if plan.private is None else self._secret),
         }
 
     def _engine_settings(self) -> dict[str, Any]:

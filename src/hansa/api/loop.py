@@ -94,11 +94,13 @@ class Outcome:
         state: The server's state after the last finished round.
         records: What each finished round did.
         status: How the run ended.
+        released: Rounds whose result callbacks have seen, whether or not these let them be finished.
     """
 
     state: ServerState
     records: list[RoundRecord] = field(default_factory=list)
     status: str = INTERRUPTED
+    released: int = 0
 
 
 def run_rounds(
@@ -137,6 +139,7 @@ def run_rounds(
     while outcome.status == INTERRUPTED:
         before = callbacks.round_begin(outcome.state)
         new, record = drive(round_steps(plan, before, seeds), engine)
+        outcome.released = new.round
         ended = callbacks.round_end(new, record.logs)
         record = ledger.entered(dataclasses.replace(record, model_hash=vector_hash(ended.weights)))
         engine.forget(record.dropped)

@@ -68,6 +68,9 @@ class Program:
         """Return the weights that the model object holds, in the layout's order."""
         return [np.asarray(v.value) for v in self.weights]
 
+    def restart(self) -> None:
+        """Do nothing: training here leaves the model object's optimizer and counters as they are."""
+
     def train(
         self, arrays: Sequence[Array], control: Sequence[Array], examples: Examples, task: LocalTask
     ) -> tuple[list[Array], int, float, Metrics]:

@@ -80,11 +80,19 @@ def keeps_rows_apart(layer: Any, *, training: bool) -> bool:
         return False
     functions = (getattr(layer, name, None) for name in ("activation", "recurrent_activation"))
     return (
-        all(f is None or _is_builtin(f) for f in functions)
-        and 0 not in keras.tree.flatten(getattr(layer, "axis", None))
+        all(f is None or _is_activation(f) for f in functions)
+        and not _may_mean_rows(layer)
         and not getattr(layer, "mask_zero", False)
         and getattr(layer, "activity_regularizer", None) is None
     )
+
+
+def _may_mean_rows(layer: Any) -> bool:
+    """Whether an axis of a layer is that of rows, counted from either end, as far as that is known."""
+    axes = [a for a in keras.tree.flatten(getattr(layer, "axis", None)) if a is not None]
+    given = [t for node in getattr(layer, "_inbound_nodes", ()) for t in node.input_tensors]
+    ranks = [len(t.shape) for t in given] or [2]  # at least the axis of rows and one more
+    return any(axis == 0 or axis + min(ranks) <= 0 for axis in axes)
 
 
 def is_mean(loss: Any) -> bool:
@@ -115,6 +123,12 @@ def _compiled_metrics(model: Any) -> list[Any]:
 
 def _comes_with_keras(thing: Any, part: str) -> bool:
     return type(thing).__module__.startswith(f"keras.src.{part}")
+
+
+def _is_activation(function: Any) -> bool:
+    """Whether a function is one of Keras' activations. Others of its functions can mix rows: `flip` does."""
+    module = str(getattr(function, "__module__", ""))
+    return module.startswith(("keras.src.activations", "keras.src.ops.nn", "keras.src.layers"))
 
 
 def _is_builtin(function: Any) -> bool:

@@ -17,7 +17,8 @@ import keras
 
 ops: Any = keras.ops
 
-_ROUNDING = 1e-6  # of a sum over pairs of places, against the sum of its parts' sizes
+_UNIT = 2.0**-24  # most that float32 rounds a number by, against its size
+_LOST = 2.0**-126  # most that a square may be which float32 takes for zero
 
 
 class Part(Protocol):
@@ -65,10 +66,12 @@ class Outer:
     def squares(self) -> Any:
         """Return each example's squared norm, over places not below what it is in exact arithmetic."""
         if len(self.inputs.shape) == 2:
-            return _squares(self.inputs) * _squares(self.outputs)
+            # Inputs whose squares are lost may meet outputs as large as theirs are small.
+            return _not_below(self.inputs) * _not_below(self.outputs)
         pairs = _pairs(self.inputs) * _pairs(self.outputs)
-        sizes = ops.sqrt(ops.sum(self.inputs**2, -1) * ops.sum(self.outputs**2, -1))
-        return ops.maximum(ops.sum(pairs, (1, 2)), 0.0) + _ROUNDING * ops.sum(sizes, 1) ** 2
+        rounding = _rounding(self.inputs.shape[-1] + self.outputs.shape[-1], self.inputs)
+        sizes = ops.sqrt(_not_below(self.inputs, rounding) * _not_below(self.outputs, rounding))
+        return ops.maximum(ops.sum(pairs, (1, 2)), 0.0) + rounding * ops.sum(sizes, 1) ** 2
 
     def total(self, factors: Any) -> Any:
         """Return the weighted sum."""
@@ -92,8 +95,9 @@ class Lookup:
         if self.ids.shape[1] == 1:
             return _squares(self.outputs)
         same = ops.cast(self.ids[:, :, None] == self.ids[:, None], "float32")
-        sizes = ops.sqrt(ops.sum(self.outputs**2, -1))
-        return ops.maximum(ops.sum(same * _pairs(self.outputs), (1, 2)), 0.0) + _ROUNDING * ops.sum(
+        rounding = _rounding(self.outputs.shape[-1], self.outputs)
+        sizes = ops.sqrt(_not_below(self.outputs, rounding))
+        return ops.maximum(ops.sum(same * _pairs(self.outputs), (1, 2)), 0.0) + rounding * ops.sum(
             ops.matmul(same, sizes[..., None])[..., 0] * sizes, 1
         )
 
@@ -166,6 +170,27 @@ def clipped_sum(parts: list[Any], clip: Any, counts: Any) -> list[Any]:
 
 def _squares(values: Any) -> Any:
     return ops.sum(values**2, tuple(range(1, len(values.shape))))
+
+
+def _not_below(values: Any, share: Any = 1.0) -> Any:
+    """Return squared norms over the last axis, and what may be lost of its squares, over a share."""
+    return ops.sum(values**2, -1) + values.shape[-1] * _LOST / share
+
+
+def _rounding(added: int, places: Any) -> Any:
+    """Return how far a sum over pairs of places may be off, against the sum of its parts' sizes.
+
+    Products of vectors round by their length at most, in whatever order they are added up; sums over pairs
+    are of rows of places, and of the rows. (Higham 2002, Accuracy and Stability, section 3.1.)
+
+    Args:
+        added: Length of both vectors of a pair, together.
+        places: What has the places, shape ``(rows, places, ...)``.
+    """
+    count = places.shape[1]
+    if count is None:
+        count = ops.cast(ops.shape(places)[1], "float32")
+    return _UNIT * (added + 2 * count + 16)
 
 
 def _pairs(values: Any) -> Any:

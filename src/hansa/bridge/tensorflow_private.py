@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, final
 
 import keras
@@ -57,11 +58,12 @@ class PrivateLoop:
         for total in self._totals:
             total.assign(tf.zeros_like(total))
         end = self._function(("end", task.correct), lambda *given: self._end(task.correct, *given))
-        for micro in micros(task, width):
-            if len(micro.rows):
-                self._add(rows, micro.rows, clip)
-            if micro.ends:
-                end(tf.constant(noise.bits(self._ends[-1])), scale, expected, extra)
+        with _exact_products():
+            for micro in micros(task, width):
+                if len(micro.rows):
+                    self._add(rows, micro.rows, clip)
+                if micro.ends:
+                    end(tf.constant(noise.bits(self._ends[-1])), scale, expected, extra)
         return len(task.batches)
 
     def _settle(self, rows: Examples) -> None:
@@ -98,8 +100,7 @@ class PrivateLoop:
     def _micro(self, x: Any, y: Any, weights: Any, clip: Any) -> None:
         """Add a microbatch's clipped gradients to the sum."""
         weight = weights[0] if weights else None
-        seeds = {id(v) for v in bridge.seed_variables(self._model)}
-        fixed = [v for v in self._model.non_trainable_variables if id(v) not in seeds]
+        fixed = self._fixed()
         held = [tf.identity(v.value) for v in fixed]
         gradients = self._apart if self._taps is None else self._tapped
         parts, loss, y_pred = gradients(x, y, weight)
@@ -113,6 +114,11 @@ class PrivateLoop:
         clipped = clipped_sum(parts, clip, tf.ones(tf.cast(rows, "int32")))
         for total, more in zip(self._totals, clipped, strict=True):
             total.assign_add(tf.reshape(more, total.shape))
+
+    def _fixed(self) -> list[Any]:
+        """Return the variables that are to stay as they are."""
+        seeds = {id(v) for v in bridge.seed_variables(self._model)}
+        return [v for v in self._model.non_trainable_variables if id(v) not in seeds]
 
     def _tapped(self, x: Any, y: Any, weight: Any) -> tuple[list[Part], Any, Any]:
         """Return gradients of examples, of layers' inputs and output gradients; loss and outputs."""
@@ -129,9 +135,12 @@ class PrivateLoop:
 
     def _apart(self, x: Any, y: Any, weight: Any) -> tuple[list[Part], Any, Any]:
         """Return gradients of examples, each taken of the model on that example alone; loss and outputs."""
-        model, variables = self._model, [v.value for v in self._trainable]
+        model, variables, fixed = self._model, [v.value for v in self._trainable], self._fixed()
+        held = [tf.identity(v.value) for v in fixed]
 
         def one(row: Any) -> Any:
+            for variable, value in zip(fixed, held, strict=True):
+                variable.assign(value)  # else an example's gradient would follow from those before it
             alone: Any = keras.tree.map_structure(lambda a: a[None], row)
             x, y, *weights = alone
             with tf.GradientTape() as tape:
@@ -174,3 +183,15 @@ class PrivateLoop:
         self._model.optimizer.apply(grads, self._trainable)
         for total in self._totals:
             total.assign(tf.zeros_like(total))
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Let products of matrices be of float32: of ten bits, as on GPUs by default, norms would not hold."""
+    settings = tf.config.experimental
+    before = settings.tensor_float_32_execution_enabled()
+    settings.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        settings.enable_tensor_float_32_execution(before)

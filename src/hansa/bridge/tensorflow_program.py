@@ -94,11 +94,15 @@ class Program:
             variable.assign(array)
         for position, variable in enumerate(self._seeds):
             variable.assign(np.array([seed, position], dtype=str(variable.dtype)))
-        for variable, start in self.starts:
-            variable.assign(start)
+        self.restart()
         self.model.reset_metrics()
         for total in self.sums:
             total.assign(0.0)
+
+    def restart(self) -> None:
+        """Give optimizer and counters of the model object the values that every client begins with."""
+        for variable, start in self.starts:
+            variable.assign(start)
 
     def _reset_totals(self) -> None:
         if not self._totals:

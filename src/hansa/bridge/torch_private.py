@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, final
 
 import keras
@@ -101,7 +103,8 @@ class PrivateLoop:
             sums[1] += len(index)
             bridge.update_metrics(self._model, x, y, y_pred, weight)
             counts = torch.ones(len(index), device=loss.device)
-            return clipped_sum(parts, torch.tensor(clip, device=loss.device), counts)
+            with _exact_products():
+                return clipped_sum(parts, torch.tensor(clip, device=loss.device), counts)
 
     def _tapped(self, x: Any, y: Any, weight: Any) -> tuple[list[Part], Any, Any]:
         """Return gradients of examples, of layers' inputs and output gradients; loss and outputs."""
@@ -129,12 +132,14 @@ class PrivateLoop:
             ):  # vmap takes no model whose code depends on values, and has no list of what it takes
                 self._side_by_side = False
         values = [v.value for v in self._trainable]
-        each = []
+        held, each = [v.value.detach().clone() for v in self._fixed], []
         for place in range(len(keras.tree.flatten(x)[0])):
             own, (loss, y_pred) = self._one(keras.tree.map_structure(lambda a, i=place: a[i], row))
             found = torch.autograd.grad(own, values, allow_unused=True)
             pairs = zip(found, values, strict=True)
             each.append(([torch.zeros_like(v) if g is None else g for g, v in pairs], loss, y_pred))
+            for variable, value in zip(self._fixed, held, strict=True):
+                variable.assign(value)  # else the next example's gradient would follow from this one
         grads, losses, outputs = zip(*each, strict=True)
         y_pred = keras.tree.map_structure(lambda *parts: torch.cat(parts), *outputs)
         stacked: list[Part] = [Whole(torch.stack(g).float()) for g in zip(*grads, strict=True)]
@@ -175,6 +180,20 @@ class PrivateLoop:
             if correct is not None:
                 grads = [correct(g, v, s, c) for g, v, s, c in zip(grads, values, *extra, strict=True)]
             self._model.optimizer.apply(grads, self._trainable)
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Let products of matrices be of float32: of ten bits, as users may ask for, norms would not hold."""
+    before = torch.get_float32_matmul_precision()
+    if before == "highest":
+        yield
+        return
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _tensor(array: Any) -> Any:

@@ -79,9 +79,13 @@ class Program:
             variable.assign(np.array(array))
         for position, variable in enumerate(self._seeds):
             variable.assign(np.array([seed, position], dtype=str(variable.dtype)))
+        self.restart()
+        self.model.reset_metrics()
+
+    def restart(self) -> None:
+        """Give optimizer and counters of the model object the values that every client begins with."""
         for variable, start in self._starts:
             variable.assign(start)
-        self.model.reset_metrics()
 
     def _correction(self, arrays: Sequence[Array], control: Sequence[Array], task: LocalTask) -> Any:
         if task.correct is None:

@@ -244,10 +244,10 @@ class ClientLevel(Privacy):
                 "rounds, but "
                 f"{name} is for {self.rounds}. Take times={most_participations(self.rounds, who.min_gap)}."
             )
-        if isinstance(who, FixedSize) and self.neighbours == "add/remove":
+        if isinstance(who, (FixedSize, AtMost)) and self.neighbours == "add/remove":
             raise ConfigurationError(
-                f"{who} is as many clients, whoever there is, so that nobody can be added or removed: "
-                "take neighbours='zero-out' or 'replace', or participation=Poisson(rate)."
+                f"{who} draws all anew where there is one client more, so that nobody can be added or removed "
+                "alone: take neighbours='zero-out' or 'replace', or participation=Poisson(rate)."
             )
         if self.population is None:
             return
@@ -443,7 +443,11 @@ class ClientLevel(Privacy):
         return self.guarantee().statement
 
 
-METRICS = "metrics that clients measure (losses, accuracies), which are told as they are"
+METRICS = (
+    "metrics that clients measure (losses, accuracies), which are told as they are, and what follows from "
+    "them: when a run stops (target, EarlyStopping), which weights it goes back to, its learning rates"
+)
+PREPARED = "statistics of features that preprocessing took from the rows"
 CARDS = "the data cards: numbers of rows, schema and label counts of each client"
 TUNING = "choices that were made by looking at results of other runs on the same data"
 
@@ -480,7 +484,7 @@ def _promise(plan: ClientLevel, done: int) -> Guarantee:
         reasons=reasons,
         budget=None if plan.budget is None else plan.budget.epsilon,
         notes=plan.notes(),
-        not_covered=(METRICS, CARDS, TUNING),
+        not_covered=(METRICS, CARDS, PREPARED, TUNING),
     )
 
 

@@ -22,6 +22,7 @@ from hansa.privacy.guarantee import Guarantee
 from hansa.privacy.interface import (
     CARDS,
     METRICS,
+    PREPARED,
     TUNING,
     Facts,
     How,
@@ -51,7 +52,8 @@ class RecordDP(Privacy):
     Attributes:
         protects: ``"record"``.
         neighbours: ``"zero-out"`` (a record's gradients become zero; the number of records is known),
-            ``"add/remove"`` or ``"replace"``.
+            or ``"replace"`` (it is this record or any other). Not ``"add/remove"``: rates and steps follow from
+            the number of records, which would be a secret then.
         clip: Norm that the gradient of each record is shortened to.
         microbatch: Records whose gradients are held at once; None lets the backend choose.
 
@@ -82,7 +84,11 @@ class RecordDP(Privacy):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_unit(self.protects, self.units)
-        relation(self.neighbours)
+        if relation(self.neighbours) == "add/remove":
+            raise ConfigurationError(
+                "RecordDP takes rates and steps from the number of records, so that none can be added or "
+                "removed alone: take neighbours='zero-out' (the same noise) or 'replace'."
+            )
         if not is_real(self.clip) or not 0 < self.clip < math.inf:
             raise ConfigurationError(f"RecordDP.clip must be a finite number above 0, got {self.clip!r}.")
         if self.microbatch is not None and (not is_whole(self.microbatch) or self.microbatch < 1):
@@ -265,9 +271,6 @@ class RecordDP(Privacy):
     def explain(self) -> str:
         """Return in words what is done, what is promised to whom, and what is not."""
         return self.guarantee().statement
-
-
-PREPARED = "statistics of features that preprocessing took from the rows"
 
 
 def _event(rate: float, noise: float, steps: int) -> Event:

@@ -149,12 +149,17 @@ class KerasLearner:
         return self._program.evaluate(self.layout().unflatten(weights), examples, batch_size)
 
     def load(self, weights: FloatVector) -> Any:
-        """Write these weights into the model object and return it."""
+        """Write these weights into the model object and return it, its optimizer as it was compiled.
+
+        Else the optimizer would hold what the last client trained in this process left in it: moments of bare
+        gradients, which no noise covers.
+        """
         from hansa.bridge import model as inside
 
         arrays = self.layout().unflatten(weights)
         for variable, array in zip(inside.weight_variables(self.model), arrays, strict=True):
             variable.assign(array.copy())
+        self._program.restart()
         return self.model
 
     def read(self) -> FloatVector:
