@@ -246,8 +246,8 @@ class ClientLevel(Privacy):
             )
         if isinstance(who, (FixedSize, AtMost)) and self.neighbours == "add/remove":
             raise ConfigurationError(
-                f"{who} draws all anew where there is one client more, so that nobody can be added or removed "
-                "alone: take neighbours='zero-out' or 'replace', or participation=Poisson(rate)."
+                f"{who} draws all anew where there is one client more, so that nobody can be added or "
+                "removed alone: take neighbours='zero-out' or 'replace', or participation=Poisson(rate)."
             )
         if self.population is None:
             return

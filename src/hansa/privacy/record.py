@@ -52,8 +52,8 @@ class RecordDP(Privacy):
     Attributes:
         protects: ``"record"``.
         neighbours: ``"zero-out"`` (a record's gradients become zero; the number of records is known),
-            or ``"replace"`` (it is this record or any other). Not ``"add/remove"``: rates and steps follow from
-            the number of records, which would be a secret then.
+            or ``"replace"`` (it is this record or any other). Not ``"add/remove"``: rates and steps follow
+            from the number of records, which would be a secret then.
         clip: Norm that the gradient of each record is shortened to.
         microbatch: Records whose gradients are held at once; None lets the backend choose.
 
