@@ -396,6 +396,11 @@ def _check_privacy(plan: Plan) -> None:
     if isinstance(private, ClientLevel):
         _check_client_level(plan, private)
     _ = plan.private
+    if getattr(private, "integers", False) and getattr(plan.secure_sum, "proof", None) is not None:
+        raise ConfigurationError(
+            f"{name} lets clients add noise to what they send, whose norm cannot be proven yet. Leave the "
+            "proof out, or take CentralDP or RecordDP."
+        )
     if isinstance(private, DistributedDP) and plan.cohort.members(len(plan.clients)) is None:
         raise ConfigurationError(
             f"{name} divides its noise among a fixed number of clients, and this cohort has none. Take "

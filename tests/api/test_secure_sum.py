@@ -303,3 +303,67 @@ def test_integers_are_not_compressed(kind):
         trained(kind, compress=hansa.EightBits())
     with pytest.raises(ConfigurationError, match="compress"):
         trained(compress="8-bit")
+
+
+PROVEN = hansa.Sealed(proof=hansa.NormBound())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"aggregate": "uniform"}, {"clients": 6, "cohort": 4}],
+    ids=["weighed", "uniform", "cohort"],
+)
+def test_the_model_with_proofs_is_that_of_the_plain_sum(settings):
+    settings = {"quantise": hansa.Quantise(clip=4.0, bound=2**16), **settings}
+    made = trained(PROVEN, **settings)
+    assert made.model_hash == trained(**settings).model_hash
+    assert not any(record.dropped for record in made.records)
+    assert "proves that its vector's norm is at most 32770" in made.plan().sums.explain()
+
+
+def test_quantised_to_as_many_steps_as_can_be_proven():
+    made = trained(PROVEN, rounds=1, quantise=None)
+    assert made.plan().encoder.grid.bound_l2 * max(SIZES) < 2**26
+    assert not made.records[0].void
+
+
+def test_who_sends_too_large_an_update_is_named_and_the_others_summed(monkeypatch):
+    from hansa.secure_sum.sealed import dealing, seal
+    from hansa.secure_sum.sealed.party import Party
+    from hansa.zk import prover
+
+    real = Party.seal
+
+    def boosted(self, vector, place):
+        larger = vector.copy()
+        if self.member.name == "c1":
+            larger[:-1] *= 1000
+        return real(self, larger, place)
+
+    monkeypatch.setattr(Party, "seal", boosted)
+    monkeypatch.setattr(seal, "_check_vector", lambda *_: None)
+    monkeypatch.setattr(dealing, "prove", lambda *given: prover.prove(*given, check=False))
+    made = trained(PROVEN, quantise=hansa.Quantise(clip=4.0, bound=2**16))
+    for record in made.records:
+        assert list(record.dropped) == ["c1"]
+        assert "its proof was rejected" in record.dropped["c1"]
+        assert not record.void
+    assert np.isfinite(made.weights).all()
+
+
+def test_clients_that_add_noise_cannot_prove_a_norm_yet():
+    private = hansa.privacy.DistributedDP(rounds=2, noise_multiplier=1.0)
+    with pytest.raises(ConfigurationError, match="cannot be proven yet"):
+        federation(population((10, 10, 10, 10)), secure_sum=PROVEN, privacy=private).plan()
+
+
+@pytest.mark.parametrize("proof", ["norms", 1, True, b"norm"])
+def test_a_proof_that_there_is_not(proof):
+    with pytest.raises(ConfigurationError, match=r"Sealed\.proof must be"):
+        hansa.Sealed(proof=proof)
+
+
+@pytest.mark.parametrize("bits", [0, 111, 1.5, True, "100"])
+def test_bits_of_a_proof(bits):
+    with pytest.raises(ConfigurationError, match=r"NormBound\.bits"):
+        hansa.NormBound(bits=bits)

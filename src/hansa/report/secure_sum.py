@@ -70,6 +70,10 @@ def _numbers(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     shown = [(name, count(value)) for name, value in lines if isinstance(value, int)]
     if isinstance(members, int) and isinstance(least, int):
         shown.append(("Clients that may drop out of a round", count(members - least)))
+    if isinstance(told.get("proof"), Mapping):
+        shown.append(
+            ("Norm that each client proves its update within, in steps", count(told["proof"]["norm"]))
+        )
     if isinstance(told.get("bytes"), int):
         shown.append(("Sent by a client for its update", size(told["bytes"])))
     if isinstance(told.get("share_bytes"), int):

@@ -97,6 +97,14 @@ class Bounds:
             return f"norms up to {LARGEST_NORM} can be proven, and a vector's may be {self.vector_norm}"
         return ""
 
+    def explain(self) -> str:
+        """Return in words what is proven."""
+        weighed = "" if self.max_weight is None else f" times a weight of up to {self.max_weight}"
+        return (
+            f" Every client proves that its vector's norm is at most {self.norm}{weighed}, exactly, and that "
+            f"the shares that it dealt are of its key; to forge that takes 2^{self.bits} tries."
+        )
+
     def describe(self) -> dict[str, Any]:
         """Return the numbers for the run's configuration."""
         return {

@@ -159,6 +159,7 @@ class Parameters:
             f"learn nothing. It stays secret and unique while at most {self.corrupt} of them are corrupt and "
             f"at least {HONEST} clients of the sum are honest. {committee}A sum has at least "
             f"{self.survivors} clients; {spare or 'no'} client{'' if spare == 1 else 's'} may drop out."
+            f"{'' if self.proof is None else self.proof.explain()}"
         )
 
 

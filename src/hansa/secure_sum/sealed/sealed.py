@@ -62,16 +62,21 @@ class Sealed(SecureSum):
     Attributes:
         threshold: How many share holders open a sum, a number; None takes two thirds of them and one.
         may_be_few: Whether cohorts of one or two are meant, where the sum hides nothing from the other.
-        proof: What clients prove of their sealed updates: `NormBound`, or None.
+        proof: What clients prove of their sealed updates: `NormBound`, ``"norm"`` for the same with its
+            defaults, or None.
     """
 
     threshold: int | None = None
     may_be_few: bool = False
-    proof: NormBound | None = None
+    proof: NormBound | str | None = None
 
     def __post_init__(self) -> None:
+        if self.proof == "norm":
+            object.__setattr__(self, "proof", NormBound())
         if self.proof is not None and not isinstance(self.proof, NormBound):
-            raise ConfigurationError(f"Sealed.proof must be hansa.NormBound() or None, got {self.proof!r}.")
+            raise ConfigurationError(
+                f"Sealed.proof must be hansa.NormBound(), 'norm' or None, got {self.proof!r}."
+            )
 
     def anywhere(self) -> Sealed:
         """Return the same with the threshold left to the number of clients."""
@@ -102,7 +107,7 @@ class Sealed(SecureSum):
 
     def _proof(self, shape: Shape) -> Callable[[int], Bounds] | None:
         """Return what is proven of vectors, by the ring elements of their seals; None for nothing."""
-        if self.proof is None or shape.norm is None:
+        if not isinstance(self.proof, NormBound) or shape.norm is None:
             return None
         from hansa.secure_sum.sealed.bounds import Bounds
 
