@@ -114,7 +114,9 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
         clipped=measured.clipped if private is None else 0,
         privacy=_charged(plan, start, cohort),
         logs=round_logs(training=measured.training, clients=measured.clients, central=central),
-        clients=_client_records(answer.replies, measured.replies),
+        clients=_client_records(
+            answer.replies, measured.replies, counts=not isinstance(plan.private, ClientLevel)
+        ),
         model_hash=vector_hash(new.weights),
         update_norm=norm,
         bytes_down=answer.bytes_down + measured.bytes_down,
@@ -225,14 +227,17 @@ def _told(plan: Plan, state: ServerState, trained: Answer, cohort: tuple[str, ..
     )
 
 
-def _client_records(replies: Mapping[str, Reply], validated: Mapping[str, Reply]) -> dict[str, ClientRecord]:
+def _client_records(
+    replies: Mapping[str, Reply], validated: Mapping[str, Reply], *, counts: bool
+) -> dict[str, ClientRecord]:
+    """Return what is kept of each client; without its number of rows where whole clients are protected."""
     records = {}
     for name in dict.fromkeys((*replies, *validated)):
         metrics = replies[name].metrics if name in replies else {}
         if not metrics and name not in validated:
             continue  # behind a secure sum, clients tell nothing of their own
         records[name] = ClientRecord(
-            examples=replies[name].examples if name in replies else None,
+            examples=replies[name].examples if counts and name in replies else None,
             training=metrics.get("training", {}),
             before=metrics.get("before", {}),
             after=metrics.get("after", {}),

@@ -372,3 +372,16 @@ def test_a_cohort_that_is_secret_does_not_follow_the_seed():
     plan = central(4, participation=FixedSize(4))
     cohorts = {tuple(r.cohort for r in trained(plan, 4).records) for _ in range(3)}
     assert len(cohorts) > 1
+
+
+@pytest.mark.parametrize("kind", [CentralDP, DistributedDP])
+def test_records_do_not_keep_how_many_rows_a_protected_client_has(kind):
+    made = trained(kind(rounds=1, noise_multiplier=1.0), 1)
+    assert made.records[0].clients
+    assert all(told.examples is None for told in made.records[0].clients.values())
+
+
+def test_noise_that_only_a_sum_protects_is_assumed_to_where_sums_are_plain():
+    made = trained(DistributedDP(rounds=1, noise_multiplier=1.0), 1)
+    assert made.guarantee().status == "assumed"
+    assert "does not look at single updates" in made.guarantee().statement

@@ -497,6 +497,8 @@ def status_of(plan: Privacy) -> tuple[Status, tuple[str, ...]]:
             f"Noise and draws follow the seed {plan.seed}: who knows it takes them off. For simulations only."
         )
         return "hypothetical", (why,)
+    if hasattr(plan, "sharers") and not plan.facts.fewest:
+        return "assumed", ("The server adds in the clear, and does not look at single updates.",)
     unit = getattr(plan, "protects", None)
     if isinstance(unit, Person):
         return "assumed", (f"Nobody's data are at more than {unit.max_clients} clients, says the plan.",)

@@ -48,7 +48,8 @@ def protection(data: ReportData) -> Html:
             (
                 "Updates are visible to the coordinator.",
                 "Sums are plain: whoever runs the server sees each client’s model update, and an update can "
-                "give away parts of the rows that it was trained on.",
+                "give away parts of the rows that it was trained on"
+                + (", up to what the plan of privacy above allows." if data.guarantee else "."),
             )
         )
     if data.guarantee is not None:
