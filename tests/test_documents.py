@@ -12,8 +12,8 @@ from hansa.cli.declaration import declare
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/guide.md")
-INVERSION = ROOT / "examples/gradient_inversion.py"
-EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - {INVERSION})
+INVERSION, POISONING = (ROOT / "examples" / name for name in ("gradient_inversion.py", "poisoning.py"))
+EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - {INVERSION, POISONING})
 
 
 def python_blocks(document: str) -> list[str]:
@@ -68,6 +68,21 @@ def test_gradient_inversion_shows_what_protects_and_what_does_not(tmp_path):
     page = (tmp_path / "gradient_inversion.html").read_text()
     assert page.count('role="img"') == 14
     assert "Content-Security-Policy" in page
+
+
+def test_a_lie_ruins_every_sum_but_the_proven_one(tmp_path):
+    done = subprocess.run(
+        [sys.executable, POISONING], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = re.findall(r"^(\w.*?) {2,}([\d.]+) +(\d+) of 15 +(\w+)$", done.stdout, re.MULTILINE)
+    found = {name: (float(accuracy), int(void), named) for name, accuracy, void, named in lines}
+    honest, plain, hidden, silent, proven = found.values()
+    assert proven[0] > honest[0] - 0.03
+    assert proven[1:] == (0, "va")
+    assert max(plain[0], hidden[0], silent[0]) < honest[0] - 0.1
+    assert (plain[1:], hidden[1:], silent[1:]) == ((0, "nobody"), (15, "nobody"), (0, "nobody"))
+    assert "Content-Security-Policy" in (tmp_path / "poisoning.html").read_text()
 
 
 @pytest.mark.parametrize(
