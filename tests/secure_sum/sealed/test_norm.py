@@ -272,16 +272,38 @@ def _once(run):
 
 def test_a_sum_with_proofs_is_the_plain_one(run):
     vectors = {name: np.arange(6, dtype=np.int64) * (i + 1) - 7 for i, name in enumerate(run.keys)}
-    server = Coordinator(run.roster, run.parameters, run.at(7))
-    place = run.at(7)
+    np.testing.assert_array_equal(_summed(run, run.at(7), vectors).total, sum(vectors.values()))
+
+
+def _summed(run, place, vectors):
+    server = Coordinator(run.roster, run.parameters, place)
     seals = {name: run.parties[name].seal(vectors[name], place) for name in vectors}
     delivery = server.deliver(seals)
     complaints = {name: run.parties[name].receive(delivery[name], place) for name in delivery}
     assert not any(told.reasons for told in complaints.values())
     survivors = server.survivors(complaints)
     locks = server.locks({name: run.parties[name].lock(survivors, place) for name in server.holders})
-    total = server.sum({name: run.parties[name].open(survivors, locks, place) for name in server.holders})
-    np.testing.assert_array_equal(total.total, sum(vectors.values()))
+    return server.sum({name: run.parties[name].open(survivors, locks, place) for name in server.holders})
+
+
+@pytest.mark.usefixtures("careless")
+def test_one_large_value_within_the_norm_makes_no_sum_void():
+    """A proof is of a norm: a client that fits all of it into one value could have voided every round."""
+    run = Run(bound=500)  # an honest client's values are smaller than its norm
+    vectors = {name: np.full(6, 10, np.int64) for name in run.keys}
+    vectors["c2"] = np.array([NORM, 0, 0, 0, 0, 0])
+    np.testing.assert_array_equal(_summed(run, run.at(3), vectors).total, sum(vectors.values()))
+
+
+def test_one_client_alone_proves_too():
+    alone = Run()
+    proof = functools.partial(Bounds, norm=NORM, max_weight=None, dimension=6)
+    alone.parameters = choose(
+        dimension=6, members=1, bound=NORM, may_be_few=True, proof=lambda elements: proof(elements=elements)
+    )
+    alone.place = dataclasses.replace(alone.place, cohort=("c0",))
+    sealed, _, dealt = alone.shown([1, 2, 3, 4, 5, 6])
+    assert alone.why(sealed, dealt.proof) == ""
 
 
 @pytest.mark.usefixtures("careless")

@@ -72,7 +72,7 @@ class Dealer:
         secret = np.concatenate([key.elements(), secret_elements(2)])
         upper = secret_elements((threshold - 1) * len(secret))
         shares = shamir.share(secret, points, threshold, lambda count: upper[:count])
-        rows = np.concatenate([secret[None], upper.reshape(threshold - 1, -1)])
+        rows = np.concatenate([secret[None], upper.reshape(threshold - 1, len(secret))])
         texts = [share.astype("<u8").tobytes() for share in shares]
         salts = [os.urandom(SALT) for _ in texts]
         witness = NormWitness(
