@@ -295,6 +295,18 @@ def test_one_large_value_within_the_norm_makes_no_sum_void():
     np.testing.assert_array_equal(_summed(run, run.at(3), vectors).total, sum(vectors.values()))
 
 
+def test_a_proof_of_endless_length_is_not_hashed(run, monkeypatch):
+    place = run.at(4)
+    sent = run.parties["c0"].seal(np.arange(6, dtype=np.int64), place)
+    server = Coordinator(run.roster, run.parameters, place)
+    assert server._fault("c0", sent) is None
+    seen = []
+    monkeypatch.setattr("hansa.secure_sum.sealed.messages.digest", lambda *given: seen.append(given))
+    told = server._fault("c0", dataclasses.replace(sent, proof=bytes(1 << 20)))
+    assert "a proof of 1048576 bytes came" in told
+    assert not seen
+
+
 def test_one_client_alone_proves_too():
     alone = Run()
     proof = functools.partial(Bounds, norm=NORM, max_weight=None, dimension=6)
