@@ -192,6 +192,9 @@ class Coordinator:
             sealed = read(sealed, SealedVector, FIELDS)
         except Malformed as error:
             return str(error)
+        most = Dealer(self._parameters, self._place).most_bytes
+        if len(sealed.proof) > most:  # before it is hashed, in copies
+            return f"a proof of {len(sealed.proof)} bytes came; it has at most {most}"
         return self._fault(name, sealed) or sealed
 
     def _fault(self, name: str, sealed: SealedVector) -> str | None:
@@ -205,14 +208,12 @@ class Coordinator:
             return f"{len(sealed.envelopes)} envelopes came for {len(self._place.holders)} holders"
         if any(len(content) != self._parameters.share_bytes + OVERHEAD for content in sealed.envelopes):
             return "an envelope has another length than a share"
-        dealer = Dealer(self._parameters, self._place)
-        if len(sealed.proof) > dealer.most_bytes:  # before it is hashed, in copies
-            return f"a proof of {len(sealed.proof)} bytes came; it has at most {dealer.most_bytes}"
         entry: Entry = sealed.entry
         good = sealed.head == head_bytes(self._parameters)
         if not (good and self._signed(name, sealed.signature, "seal", *entry.signed)):
             return "the seal is not signed by its sender for this round and attempt"
-        return dealer.why_rejected(self._roster.by_name[name], sealed.seal, sealed.proof) or None
+        member = self._roster.by_name[name]
+        return Dealer(self._parameters, self._place).why_rejected(member, sealed.seal, sealed.proof) or None
 
     def _opened(self, name: str, opening: Opening) -> bool:
         good = opening.share.shape == (N,) and field.is_canonical(opening.share)

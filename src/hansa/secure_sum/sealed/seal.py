@@ -97,7 +97,7 @@ def seal(
 
 
 def _fresh(parameters: Parameters, random: Callable[[int], bytes]) -> Key:
-    """Return a key and errors; where a norm is proven, such as are within it: one in hundreds is not."""
+    """Return a key and errors; where a norm is proven, such as are within it: nearly all are."""
     while True:
         values = binomial(N, random)
         errors = np.stack([binomial(N, random) for _ in range(parameters.elements)])
