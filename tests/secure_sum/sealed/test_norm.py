@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hansa.crypto import field
 from hansa.crypto.arithmetic import P
 from hansa.crypto.envelope import ExchangeKey
-from hansa.crypto.ring import N, multiply
+from hansa.crypto.ring import N, from_ntt, multiply
 from hansa.crypto.signature import SigningKey
 from hansa.errors import ConfigurationError
 from hansa.secure_sum.interface import Keys
@@ -26,7 +26,7 @@ from hansa.secure_sum.sealed.norm import _transposed, powers_of
 from hansa.secure_sum.sealed.parameters import choose
 from hansa.secure_sum.sealed.party import Party
 from hansa.secure_sum.sealed.projections import combine, entries, project
-from hansa.secure_sum.sealed.seal import seal
+from hansa.secure_sum.sealed.seal import public_element, seal
 from hansa.zk import prover
 
 CONFIGURATION = b"c" * 32
@@ -227,6 +227,40 @@ def test_a_proof_belongs_to_its_seal_sender_and_place(run):
     shorter = dataclasses.replace(run.place, cohort=("c0", "c1", "c2"))
     assert "rejected" in Dealer(run.parameters, shorter).why_rejected(member, sealed, dealt.proof)
     assert "rejected" in run.why(sealed, b"")
+
+
+@pytest.mark.parametrize("what", ["key", "error", "step behind the vector", "step before its end"])
+@pytest.mark.usefixtures("careless")
+def test_keys_and_errors_that_are_not_small(what):
+    """With a large error a seal holds another vector than the proven one, or more coordinates."""
+    run = Run(dimension=4100)  # two elements
+    vector = np.arange(4100, dtype=np.int64) % 3
+    _, key = seal(vector, run.parameters, "sealed sum", *run.place.parts)
+    values, errors = key.values.astype(np.int64), key.errors.astype(np.int64)
+    if what == "key":
+        values[17] += 1 << 16
+    if what == "error":
+        errors[0, 17] += 1 << 16
+    if what.startswith("step"):
+        errors[1, 5 if "behind" in what else 2] += run.parameters.scale
+    large = dataclasses.replace(key, values=values, errors=errors)
+    products = [
+        multiply(from_ntt(public_element(k, "sealed sum", *run.place.parts)), large.elements())
+        for k in (0, 1)
+    ]
+    padded = np.zeros((2, N), np.int64)
+    padded.reshape(-1)[:4100] = vector * run.parameters.scale
+    sealed = field.add(np.stack(products), field.from_ints(errors + padded))
+    dealt = run.dealer.deal(run.parties["c0"].member, vector, sealed, large)
+    assert "rejected" in run.why(sealed, dealt.proof)
+
+
+def test_seals_of_two_elements():
+    run = Run(dimension=4100, norm=100, max_weight=50, bound=100)
+    vector = np.r_[np.arange(4099) % 2, 50]
+    sealed, _, dealt = run.shown(vector)
+    assert sealed.shape == (2, N)
+    assert run.why(sealed, dealt.proof) == ""
 
 
 @pytest.mark.parametrize("what", ["wrap", "bits", "slack", "another vector"])
