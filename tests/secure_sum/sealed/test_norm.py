@@ -229,7 +229,7 @@ def test_a_proof_belongs_to_its_seal_sender_and_place(run):
     assert "rejected" in run.why(sealed, b"")
 
 
-@pytest.mark.parametrize("what", ["key", "error", "step behind the vector", "step before its end"])
+@pytest.mark.parametrize("what", ["nothing", "key", "error", "step behind the vector", "step before its end"])
 @pytest.mark.usefixtures("careless")
 def test_keys_and_errors_that_are_not_small(what):
     """With a large error a seal holds another vector than the proven one, or more coordinates."""
@@ -244,15 +244,54 @@ def test_keys_and_errors_that_are_not_small(what):
     if what.startswith("step"):
         errors[1, 5 if "behind" in what else 2] += run.parameters.scale
     large = dataclasses.replace(key, values=values, errors=errors)
-    products = [
-        multiply(from_ntt(public_element(k, "sealed sum", *run.place.parts)), large.elements())
-        for k in (0, 1)
-    ]
+    public = [from_ntt(public_element(k, "sealed sum", *run.place.parts)) for k in (0, 1)]
     padded = np.zeros((2, N), np.int64)
     padded.reshape(-1)[:4100] = vector * run.parameters.scale
-    sealed = field.add(np.stack(products), field.from_ints(errors + padded))
+    sealed = field.add(
+        np.stack([multiply(a, large.elements()) for a in public]), field.from_ints(errors + padded)
+    )
     dealt = run.dealer.deal(run.parties["c0"].member, vector, sealed, large)
+    assert ("rejected" in run.why(sealed, dealt.proof)) == (what != "nothing")
+
+
+@pytest.mark.usefixtures("careless")
+def test_squares_that_add_up_to_nothing_modulo_the_prime(run, monkeypatch):
+    """(3, 3i) has squares that cancel, i being a root of −1: only projections show that 3i is not small."""
+    real, large = witness_module.NormWitness.__call__, 3 * pow(7, (P - 1) // 4, P) % P
+    assert (9 + large * large) % P == 0
+    each, error, slack, _ = run.parameters.proof.places
+
+    def false(self, stage, seeds):
+        given = real(self, stage, seeds)
+        cells = {name: values.copy() for name, values in given.cells.items()}
+        if stage == 0:
+            cells["vector"][1] = large
+        else:
+            left = [(NORM**2 >> i) & 1 for i in range(slack)]
+            cells["bits"][256 * (each + error) :][:slack] = left
+        return dataclasses.replace(given, cells=cells)
+
+    monkeypatch.setattr(witness_module.NormWitness, "__call__", false)
+    vector = np.array([3, 0, 0, 0, 0, 0])
+    sealed, key = seal(vector, run.parameters, "sealed sum", *run.place.parts)
+    sealed[0, 1] = (int(sealed[0, 1]) + run.parameters.scale * large) % P
+    dealt = run.dealer.deal(run.parties["c0"].member, vector, sealed, key)
     assert "rejected" in run.why(sealed, dealt.proof)
+
+
+@pytest.mark.usefixtures("careless")
+def test_shares_of_another_key_are_not_proven(run):
+    """Told the true polynomial of false shares, no holder could complain: the proof must not hold."""
+    vector = np.arange(6, dtype=np.int64)
+    sealed, key = seal(vector, run.parameters, "sealed sum", *run.place.parts)
+    wrong = dataclasses.replace(key)
+    object.__setattr__(wrong, "elements", lambda: field.from_ints(np.ones(N, np.int64)))
+    member = run.parties["c0"].member
+    dealt = run.dealer.deal(member, vector, sealed, wrong)
+    assert "rejected" in run.why(sealed, dealt.proof)
+    entry = run.parties["c0"].seal(vector, run.at(11)).entry
+    entry = dataclasses.replace(entry, seal=_hash(sealed), head=dealt.proof[: head_bytes(run.parameters)])
+    assert not any(run.dealer.why_unusable(member, entry, j, c) for j, c in enumerate(dealt.contents))
 
 
 def test_seals_of_two_elements():
