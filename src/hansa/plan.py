@@ -196,7 +196,11 @@ class Plan:
                 return wanted
 
     def _encoder(self, settled: Quantise) -> Encoder:
-        return settled.encoder(size=self.update_size, weighs=self.aggregate == "examples")
+        return settled.encoder(
+            size=self.update_size,
+            weighs=self.aggregate == "examples",
+            proven=getattr(self.secure_sum, "proof", None) is not None,
+        )
 
     def _shape(self, encoder: Encoder | None) -> Shape:
         size = self.update_size if encoder is None else encoder.dimension

@@ -351,6 +351,36 @@ def test_who_sends_too_large_an_update_is_named_and_the_others_summed(monkeypatc
     assert np.isfinite(made.weights).all()
 
 
+@pytest.mark.parametrize("aggregate", ["examples", "uniform"])
+def test_a_norm_that_is_all_in_one_value_makes_no_round_void(monkeypatch, aggregate):
+    """With bits an honest value is far below the norm. Nobody would have known who voided every round."""
+    from hansa.secure_sum.sealed import seal
+    from hansa.secure_sum.sealed.party import Party
+
+    real = Party.seal
+
+    def spiky(self, vector, place):
+        weight = int(vector[-1]) if aggregate == "examples" else 1
+        if self.member.name == "c1":
+            vector = np.where(np.arange(len(vector)) == 0, weight * made.plan().encoder.grid.bound_l2, vector)
+            vector[1 : -1 if aggregate == "examples" else None] = 0
+        return real(self, vector, place)
+
+    monkeypatch.setattr(Party, "seal", spiky)
+    monkeypatch.setattr(seal, "_check_vector", lambda *_: None)
+    settings = {"quantise": hansa.Quantise(clip=4.0, bound=2**16, bits=12, rotate=True), "seed": 3}
+    made = federation(
+        population(SIZES[:4]),
+        secure_sum=PROVEN,
+        aggregate=aggregate,
+        algorithm=hansa.FedAvg(**LOCAL),
+        **settings,
+    )
+    made.fit(1)
+    assert not made.records[0].dropped
+    assert not made.records[0].void
+
+
 def test_clients_that_add_noise_cannot_prove_a_norm_yet():
     private = hansa.privacy.DistributedDP(rounds=2, noise_multiplier=1.0)
     with pytest.raises(ConfigurationError, match="cannot be proven yet"):

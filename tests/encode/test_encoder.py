@@ -66,6 +66,20 @@ def test_a_sum_beyond_the_bounds_is_refused():
         encoder.mean(np.array([0, 0, 0, 11]), 1, seed=b"")
 
 
+@pytest.mark.parametrize("weighs", [True, False])
+def test_a_sum_of_what_proofs_allow_is_not_refused(weighs):
+    settings = Quantise(clip=1.0, bound=2**16, bits=8, max_weight=10)
+    proven = settings.encoder(size=3, weighs=weighs, proven=True)
+    most = proven.grid.bound_l2 * (10 if weighs else 1)
+    total = np.array([most, 0, 0, 10] if weighs else [most, 0, 0])
+    assert proven.bound == most
+    proven.check(total, 1)
+    with pytest.raises(UpdateError, match="void"):
+        proven.check(total + np.array([1] + [0] * (len(total) - 1)), 1)
+    with pytest.raises(UpdateError, match="void"):
+        settings.encoder(size=3, weighs=weighs).check(total, 1)
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [

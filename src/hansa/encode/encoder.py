@@ -59,12 +59,13 @@ class Quantise:
         if self.max_weight is not None:
             whole_number("max_weight", self.max_weight)
 
-    def encoder(self, *, size: int, weighs: bool) -> Encoder:
+    def encoder(self, *, size: int, weighs: bool, proven: bool = False) -> Encoder:
         """Return both halves for updates of a size.
 
         Args:
             size: Number of scalars of an update.
             weighs: Whether updates are weighed; then ``max_weight`` must be known.
+            proven: Whether clients prove the norms of what they send.
         """
         if weighs and self.max_weight is None:
             raise ConfigurationError(
@@ -75,7 +76,7 @@ class Quantise:
             self.clip, rotated, bound_l2=self.bound, bits=self.bits, saturate=self.bits is not None
         )
         weight = self.max_weight if weighs else None
-        return Encoder(size=size, grid=grid, rotates=self.rotate, max_weight=weight)
+        return Encoder(size=size, grid=grid, rotates=self.rotate, max_weight=weight, proven=proven)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +88,15 @@ class Encoder:
         grid: The grid of its integers.
         rotates: Whether updates are rotated.
         max_weight: Largest weight, or None where updates are not weighed.
+        proven: Whether clients prove the norms of what they send. Then a sum is checked for what proofs leave
+            a corrupt client, and for no more: it could make rounds void, and none would know who did.
     """
 
     size: int
     grid: Grid
     rotates: bool
     max_weight: int | None
+    proven: bool = False
 
     @property
     def dimension(self) -> int:
@@ -102,7 +106,11 @@ class Encoder:
     @cached_property
     def bound(self) -> int:
         """Largest magnitude of one of them."""
-        return self.grid.bound_each * (self.max_weight or 1)
+        return self._each * (self.max_weight or 1)
+
+    @property
+    def _each(self) -> int:
+        return self.grid.bound_l2 if self.proven else self.grid.bound_each
 
     def describe(self) -> dict[str, Any]:
         """Return grid, rotation and largest weight, for the run's configuration."""
@@ -135,13 +143,11 @@ class Encoder:
     # server half
     def check(self, total: IntegerVector, count: int) -> None:
         """Raise `UpdateError` if a sum cannot be that of so many bounded updates."""
-        grid = self.grid
+        norm, each = self.grid.bound_l2, self._each
         if self.max_weight is None:
-            check_total(total, count, bound_l2=grid.bound_l2, bound_each=grid.bound_each)
+            check_total(total, count, bound_l2=norm, bound_each=each)
         else:
-            check_weighted_total(
-                total, count, unit_l2=grid.bound_l2, unit_each=grid.bound_each, max_weight=self.max_weight
-            )
+            check_weighted_total(total, count, unit_l2=norm, unit_each=each, max_weight=self.max_weight)
 
     def mean(self, total: IntegerVector, count: int, *, seed: bytes) -> NDArray[np.float64]:
         """Return the mean of the updates in a sum.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hansa.crypto import field
 from hansa.crypto.arithmetic import P
 from hansa.crypto.envelope import ExchangeKey
-from hansa.crypto.ring import N, multiply
+from hansa.crypto.ring import N, from_ntt, multiply
 from hansa.crypto.signature import SigningKey
 from hansa.errors import ConfigurationError
 from hansa.secure_sum.interface import Keys
@@ -26,7 +26,7 @@ from hansa.secure_sum.sealed.norm import _transposed, powers_of
 from hansa.secure_sum.sealed.parameters import choose
 from hansa.secure_sum.sealed.party import Party
 from hansa.secure_sum.sealed.projections import combine, entries, project
-from hansa.secure_sum.sealed.seal import seal
+from hansa.secure_sum.sealed.seal import public_element, seal
 from hansa.zk import prover
 
 CONFIGURATION = b"c" * 32
@@ -229,6 +229,79 @@ def test_a_proof_belongs_to_its_seal_sender_and_place(run):
     assert "rejected" in run.why(sealed, b"")
 
 
+@pytest.mark.parametrize("what", ["nothing", "key", "error", "step behind the vector", "step before its end"])
+@pytest.mark.usefixtures("careless")
+def test_keys_and_errors_that_are_not_small(what):
+    """With a large error a seal holds another vector than the proven one, or more coordinates."""
+    run = Run(dimension=4100)  # two elements
+    vector = np.arange(4100, dtype=np.int64) % 3
+    _, key = seal(vector, run.parameters, "sealed sum", *run.place.parts)
+    values, errors = key.values.astype(np.int64), key.errors.astype(np.int64)
+    if what == "key":
+        values[17] += 1 << 16
+    if what == "error":
+        errors[0, 17] += 1 << 16
+    if what.startswith("step"):
+        errors[1, 5 if "behind" in what else 2] += run.parameters.scale
+    large = dataclasses.replace(key, values=values, errors=errors)
+    public = [from_ntt(public_element(k, "sealed sum", *run.place.parts)) for k in (0, 1)]
+    padded = np.zeros((2, N), np.int64)
+    padded.reshape(-1)[:4100] = vector * run.parameters.scale
+    sealed = field.add(
+        np.stack([multiply(a, large.elements()) for a in public]), field.from_ints(errors + padded)
+    )
+    dealt = run.dealer.deal(run.parties["c0"].member, vector, sealed, large)
+    assert ("rejected" in run.why(sealed, dealt.proof)) == (what != "nothing")
+
+
+@pytest.mark.usefixtures("careless")
+def test_squares_that_add_up_to_nothing_modulo_the_prime(run, monkeypatch):
+    """(3, 3i) has squares that cancel, i being a root of −1: only projections show that 3i is not small."""
+    real, large = witness_module.NormWitness.__call__, 3 * pow(7, (P - 1) // 4, P) % P
+    assert (9 + large * large) % P == 0
+    each, error, slack, _ = run.parameters.proof.places
+
+    def false(self, stage, seeds):
+        given = real(self, stage, seeds)
+        cells = {name: values.copy() for name, values in given.cells.items()}
+        if stage == 0:
+            cells["vector"][1] = large
+        else:
+            left = [(NORM**2 >> i) & 1 for i in range(slack)]
+            cells["bits"][256 * (each + error) :][:slack] = left
+        return dataclasses.replace(given, cells=cells)
+
+    monkeypatch.setattr(witness_module.NormWitness, "__call__", false)
+    vector = np.array([3, 0, 0, 0, 0, 0])
+    sealed, key = seal(vector, run.parameters, "sealed sum", *run.place.parts)
+    sealed[0, 1] = (int(sealed[0, 1]) + run.parameters.scale * large) % P
+    dealt = run.dealer.deal(run.parties["c0"].member, vector, sealed, key)
+    assert "rejected" in run.why(sealed, dealt.proof)
+
+
+@pytest.mark.usefixtures("careless")
+def test_shares_of_another_key_are_not_proven(run):
+    """Told the true polynomial of false shares, no holder could complain: the proof must not hold."""
+    vector = np.arange(6, dtype=np.int64)
+    sealed, key = seal(vector, run.parameters, "sealed sum", *run.place.parts)
+    wrong = dataclasses.replace(key)
+    object.__setattr__(wrong, "elements", lambda: field.from_ints(np.ones(N, np.int64)))
+    member = run.parties["c0"].member
+    dealt = run.dealer.deal(member, vector, sealed, wrong)
+    assert "rejected" in run.why(sealed, dealt.proof)
+    entry = run.parties["c0"].seal(vector, run.at(11)).entry
+    entry = dataclasses.replace(entry, seal=_hash(sealed), head=dealt.proof[: head_bytes(run.parameters)])
+    assert not any(run.dealer.why_unusable(member, entry, j, c) for j, c in enumerate(dealt.contents))
+
+
+def test_seals_of_two_elements():
+    run = Run(dimension=4100, norm=100, max_weight=50, bound=100)
+    vector = np.r_[np.arange(4099) % 2, 50]
+    sealed, _, dealt = run.shown(vector)
+    assert sealed.shape == (2, N)
+    assert run.why(sealed, dealt.proof) == ""
+
+
 @pytest.mark.parametrize("what", ["wrap", "bits", "slack", "another vector"])
 def test_witnesses_that_are_false(run, what, monkeypatch, careless):
     real = witness_module.NormWitness.__call__
@@ -272,16 +345,50 @@ def _once(run):
 
 def test_a_sum_with_proofs_is_the_plain_one(run):
     vectors = {name: np.arange(6, dtype=np.int64) * (i + 1) - 7 for i, name in enumerate(run.keys)}
-    server = Coordinator(run.roster, run.parameters, run.at(7))
-    place = run.at(7)
+    np.testing.assert_array_equal(_summed(run, run.at(7), vectors).total, sum(vectors.values()))
+
+
+def _summed(run, place, vectors):
+    server = Coordinator(run.roster, run.parameters, place)
     seals = {name: run.parties[name].seal(vectors[name], place) for name in vectors}
     delivery = server.deliver(seals)
     complaints = {name: run.parties[name].receive(delivery[name], place) for name in delivery}
     assert not any(told.reasons for told in complaints.values())
     survivors = server.survivors(complaints)
     locks = server.locks({name: run.parties[name].lock(survivors, place) for name in server.holders})
-    total = server.sum({name: run.parties[name].open(survivors, locks, place) for name in server.holders})
-    np.testing.assert_array_equal(total.total, sum(vectors.values()))
+    return server.sum({name: run.parties[name].open(survivors, locks, place) for name in server.holders})
+
+
+@pytest.mark.usefixtures("careless")
+def test_one_large_value_within_the_norm_makes_no_sum_void():
+    """A proof is of a norm: a client that fits all of it into one value could have voided every round."""
+    run = Run(bound=500)  # an honest client's values are smaller than its norm
+    vectors = {name: np.full(6, 10, np.int64) for name in run.keys}
+    vectors["c2"] = np.array([NORM, 0, 0, 0, 0, 0])
+    np.testing.assert_array_equal(_summed(run, run.at(3), vectors).total, sum(vectors.values()))
+
+
+def test_a_proof_of_endless_length_is_not_hashed(run, monkeypatch):
+    place = run.at(4)
+    sent = run.parties["c0"].seal(np.arange(6, dtype=np.int64), place)
+    server = Coordinator(run.roster, run.parameters, place)
+    assert not isinstance(server._usable("c0", sent), str)
+    seen = []
+    monkeypatch.setattr("hansa.secure_sum.sealed.messages.digest", lambda *given: seen.append(given))
+    told = server._usable("c0", dataclasses.replace(sent, proof=bytes(1 << 20)))
+    assert "a proof of 1048576 bytes came" in told
+    assert not seen
+
+
+def test_one_client_alone_proves_too():
+    alone = Run()
+    proof = functools.partial(Bounds, norm=NORM, max_weight=None, dimension=6)
+    alone.parameters = choose(
+        dimension=6, members=1, bound=NORM, may_be_few=True, proof=lambda elements: proof(elements=elements)
+    )
+    alone.place = dataclasses.replace(alone.place, cohort=("c0",))
+    sealed, _, dealt = alone.shown([1, 2, 3, 4, 5, 6])
+    assert alone.why(sealed, dealt.proof) == ""
 
 
 @pytest.mark.usefixtures("careless")

@@ -192,6 +192,9 @@ class Coordinator:
             sealed = read(sealed, SealedVector, FIELDS)
         except Malformed as error:
             return str(error)
+        most = Dealer(self._parameters, self._place).most_bytes
+        if len(sealed.proof) > most:  # before it is hashed, in copies
+            return f"a proof of {len(sealed.proof)} bytes came; it has at most {most}"
         return self._fault(name, sealed) or sealed
 
     def _fault(self, name: str, sealed: SealedVector) -> str | None:

@@ -7,6 +7,7 @@ coordinates, of which each holder checks the value at its own place (`hansa.secu
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ from hansa.secure_sum.sealed.parameters import Parameters
 from hansa.secure_sum.sealed.seal import Integers, Key, public_element
 from hansa.secure_sum.sealed.witness import NormWitness, leaf
 from hansa.zk.combination import begin, commitment_said
-from hansa.zk.proof import ProofRejected
+from hansa.zk.proof import ProofRejected, size_bounds
 from hansa.zk.prover import prove
 from hansa.zk.statement import Layout
 from hansa.zk.transcript import Transcript
@@ -72,7 +73,7 @@ class Dealer:
         secret = np.concatenate([key.elements(), secret_elements(2)])
         upper = secret_elements((threshold - 1) * len(secret))
         shares = shamir.share(secret, points, threshold, lambda count: upper[:count])
-        rows = np.concatenate([secret[None], upper.reshape(threshold - 1, -1)])
+        rows = np.concatenate([secret[None], upper.reshape(threshold - 1, len(secret))])
         texts = [share.astype("<u8").tobytes() for share in shares]
         salts = [os.urandom(SALT) for _ in texts]
         witness = NormWitness(
@@ -86,6 +87,12 @@ class Dealer:
         )
         shown = prove(self._statement(proof, seal_hash(seal), seal), witness, self._said(member))
         return Dealing(tuple(text + salt for text, salt in zip(texts, salts, strict=True)), shown)
+
+    @functools.cached_property
+    def most_bytes(self) -> int:
+        """Length that no proof of this place is above."""
+        bounds = self.parameters.proof
+        return 0 if bounds is None else size_bounds(Layout(self._statement(bounds, b"")))[1]
 
     def why_rejected(self, member: Member, seal: Field, proof: bytes) -> str:
         """Return why a proof does not show what the run wants shown of a member's seal; empty if it does."""
