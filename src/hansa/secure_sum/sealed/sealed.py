@@ -35,15 +35,15 @@ class NormBound:
         reviewed by outsiders (`hansa.secure_sum.sealed.norm`).
 
     Attributes:
-        bits: Work to forge a proof, as a power of two; 1 to 110.
+        bits: Work to forge a proof, as a power of two; 1 to 108.
     """
 
     bits: int = 100
 
     def __post_init__(self) -> None:
-        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 1 <= self.bits <= 110:
+        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 1 <= self.bits <= 108:
             raise ConfigurationError(
-                f"NormBound.bits must be a whole number from 1 to 110, got {self.bits!r}."
+                f"NormBound.bits must be a whole number from 1 to 108, got {self.bits!r}."
             )
 
 
