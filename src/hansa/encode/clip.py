@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hansa.encode.checks import check_floats, read_only, real_number, settle
 from hansa.errors import UpdateError
@@ -19,6 +18,7 @@ from hansa.types import FloatVector
 SMALLEST_BOUND = 2.0**-126
 """The smallest normal float32: a smaller bound would leave nothing but denormals."""
 LARGEST_BOUND = float(np.finfo(np.float32).max)
+_BLOCK = 1 << 13
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,8 +123,14 @@ def _scaled_toward_zero(vector: FloatVector, factor: float) -> FloatVector:
 
     So the exact norm is at most that of the products, of which each has one rounding of float64.
     """
-    exact: NDArray[np.float64] = vector.astype(np.float64) * factor
-    result = exact.astype(np.float32)
-    grew = np.abs(result.astype(np.float64)) > np.abs(exact)
-    result[grew] = np.nextafter(result[grew], np.float32(0))
+    result = np.empty(len(vector), np.float32)
+    exact, rounded = np.empty((2, _BLOCK), np.float64)
+    for start in range(0, len(vector), _BLOCK):
+        part = result[start : start + _BLOCK]
+        product, near = exact[: len(part)], rounded[: len(part)]
+        np.multiply(vector[start : start + _BLOCK], factor, out=product, dtype=np.float64)
+        part[...] = product
+        near[...] = part
+        grew = np.abs(near, out=near) > np.abs(product, out=product)
+        part.view(np.uint32)[...] -= grew  # one step toward zero: the bits of a magnitude are in its order
     return result
