@@ -46,11 +46,14 @@ format: $(VENV)/.check  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.test  ## the benchmarks (half an hour and more)
+bench: $(VENV)/.test  ## the benchmarks (two hours and more)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/aggregate.py
 	$(BIN)/python benchmarks/secure_sum.py
 	$(BIN)/python benchmarks/noise.py
+	$(BIN)/python benchmarks/proofs.py
+	$(BIN)/python benchmarks/dp_sgd.py
+	$(BIN)/python benchmarks/dp.py
 	$(BIN)/python benchmarks/heart_disease.py
 	$(BIN)/python benchmarks/mcmahan.py
 
