@@ -207,12 +207,11 @@ class Plan:
         members = self.cohort.members(len(self.clients))
         if encoder is None:
             return Shape(dimension=size, members=members, bound=None)
-        noisy = getattr(self.privacy, "integers", False)  # clients add noise to what was clipped
         return Shape(
             dimension=size,
             members=members,
             bound=self._most(encoder),
-            norm=None if noisy else encoder.grid.bound_l2,
+            norm=encoder.grid.bound_l2,
             max_weight=encoder.max_weight,
         )
 
