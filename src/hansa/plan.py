@@ -280,6 +280,16 @@ class Plan:
         """Whether cohorts are drawn in secret."""
         return isinstance(self.private, ClientLevel) and self.private.secret_cohort
 
+    def is_public(self, purpose: str) -> bool:
+        """Whether anyone may see the messages of a secure sum of updates, or of metrics.
+
+        Their sum can be worked out from them. It must not be where noise is added to it afterwards.
+        """
+        if self.private is None:
+            return True
+        added_later = isinstance(self.private, ClientLevel) and not self.private.integers
+        return purpose == "train" and not added_later
+
     def draw(self, number: int, seeds: Seeds) -> tuple[str, ...]:
         """Return the cohort of the round of this number."""
         return self.cohort.draw(self.clients, number, seeds.hidden if self.hides_cohort else seeds)
@@ -343,7 +353,11 @@ class Plan:
                 "every": self.validation_freq,
                 "local_metrics": self.local_metrics,
             },
-            "model": {"weights": self.layout.size, "layout": self.layout.hash},
+            "model": {
+                "weights": self.layout.size,
+                "layout": self.layout.hash,
+                "variables": self.layout.describe(),
+            },
         }
 
 

@@ -6,6 +6,7 @@ therefore see only vectors, and work for any model, Keras or not.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -77,6 +78,10 @@ class Layout:
         """SHA-256 of names, shapes, dtypes and roles, hexadecimal: the same anywhere."""
         facts = [[e.name, list(e.shape), e.dtype, e.trainable] for e in self.entries]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the variables in order, for the run's configuration."""
+        return [dataclasses.asdict(entry) for entry in self.entries]
 
     def flatten(self, arrays: Sequence[Any]) -> FloatVector:
         """Return one float32 vector of these arrays.

@@ -426,6 +426,7 @@ class Answer:
         bytes_up: Bytes of payload received from all clients together.
         timings_s: Seconds of the answer by phase (``gather``, ``train``, ``encode``, ``sum``), where the
             engine tells phases apart.
+        replayed: Whether the messages come from a run's log, and not from clients.
     """
 
     replies: Mapping[str, Reply]
@@ -435,3 +436,21 @@ class Answer:
     bytes_down: int = 0
     bytes_up: int = 0
     timings_s: Mapping[str, float] = field(default_factory=dict)
+    replayed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What clients said in one phase of a secure sum.
+
+    Attributes:
+        purpose: What is summed: ``"train"`` for updates, ``"tell"`` for metrics.
+        phase: The phase.
+        messages: What each said, by name.
+        silent: Reason by client, for those that said nothing.
+    """
+
+    purpose: str
+    phase: str
+    messages: Mapping[str, Any]
+    silent: Mapping[str, str]

@@ -253,6 +253,7 @@ class Federation:
         validation_freq: int = 1,
         local_metrics: bool = False,
         keep: Mapping[str, str] | None = None,
+        verifiable: bool = True,
     ) -> Any:
         """Train from the initial weights for a number of rounds.
 
@@ -269,6 +270,8 @@ class Federation:
             validation_freq: Evaluate every so many rounds.
             local_metrics: Let clients also measure before and after their local training.
             keep: Texts to keep in the run's folder, by file name, written before the first round.
+            verifiable: Keep in the run's folder what clients send to a sealed sum, so that anyone can verify
+                the run (`hansa.verify`): 8 bytes for each parameter, client and round, and the proofs.
 
         Returns:
             A `keras.callbacks.History`. Logs are ``loss``, ``<metric>`` (training), ``val_*`` (the
@@ -333,6 +336,7 @@ class Federation:
                     keys=keys,
                     secret=seeds.secret,
                     time=self._times[0],
+                    initial=plan.initial,
                 )
         except BaseException:
             engine.close()
@@ -363,6 +367,7 @@ class Federation:
                 run=store,
                 progress=progress,
                 past=past,
+                verifiable=verifiable,
             )
         except BaseException as error:
             try:

@@ -16,7 +16,7 @@ from hansa.api.loop import Outcome
 from hansa.engine.engine import Engine
 from hansa.secure_sum.interface import Keys
 from hansa.store.run import Run
-from hansa.types import DataCard, ServerState
+from hansa.types import DataCard, FloatVector, ServerState
 
 PREPROCESSING = "preprocessing.json"
 OWN_FILES = frozenset(
@@ -41,12 +41,13 @@ def open_run(
     keys: Mapping[str, Keys],
     secret: bytes,
     time: str,
+    initial: FloatVector,
 ) -> Run:
     """Create a run's folder, or open it to go on, and keep what its report needs.
 
     The engine is told beside versions and machine; ``keys`` are those of a simulation's clients,
-    ``secret`` is what its hidden draws come from; ``time`` is
-    when the run began, ISO 8601.
+    ``secret`` is what its hidden draws come from; ``time`` is when the run began, ISO 8601; ``initial`` are
+    all of the model's weights before the first round.
 
     Raises:
         RunError: If it cannot be written or read, or its configuration is another.
@@ -62,7 +63,8 @@ def open_run(
         write_texts(store.folder, {**texts, PREPROCESSING: json.dumps(steps, indent=1) + "\n"})
         around = {**environment(), **engine}
         write_facts(store.folder, cards=cards, environment=around, model=model)
-        store.note("resumed" if resume else "started", {"environment": around, "time": time})
+        begun = {} if resume else {"initial": store.blobs.put_arrays({"weights": initial})}
+        store.note("resumed" if resume else "started", {"environment": around, "time": time, **begun})
     except BaseException:
         store.close()
         raise

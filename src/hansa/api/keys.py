@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from hansa.client import Site
-from hansa.crypto.encoding import digest
 from hansa.engine.parties import fresh_keys, roster_of
 from hansa.errors import RunError
 from hansa.plan import Plan
 from hansa.secure_sum.interface import Keys
+from hansa.secure_sum.roster import configuration_hash
 from hansa.store.canonical import canonical_json
 
 KEYS = "keys.json"
@@ -81,7 +81,7 @@ def pinned(plan: Plan, keys: Mapping[str, Keys], declare: Callable[[Plan], Mappi
     if not keys:
         return plan
     plan = dataclasses.replace(plan, roster=roster_of(keys))
-    return dataclasses.replace(plan, configuration=digest("configuration", canonical_json(declare(plan))))
+    return dataclasses.replace(plan, configuration=configuration_hash(canonical_json(declare(plan))))
 
 
 def with_keys(sites: Mapping[str, Site], keys: Mapping[str, Keys]) -> Mapping[str, Site]:

@@ -19,8 +19,9 @@ from hansa.rng import Seeds
 from hansa.round import Steps, first_state, round_steps
 from hansa.store.checkpoints import Checkpoint
 from hansa.store.run import Run
+from hansa.store.sums import Sums
 from hansa.tree import vector_hash
-from hansa.types import ServerState
+from hansa.types import Heard, ServerState
 
 FINISHED, STOPPED, REACHED, INTERRUPTED = "finished", "stopped by a callback", "target reached", "interrupted"
 
@@ -115,6 +116,7 @@ def run_rounds(
     run: Run | None,
     progress: Progress | None,
     past: Iterable[ServerState] = (),
+    verifiable: bool = True,
 ) -> None:
     """Run rounds until ``rounds`` are done, the target is met, or a callback stops it.
 
@@ -129,6 +131,7 @@ def run_rounds(
         run: The run's folder, or None to keep nothing.
         progress: Shows how it goes, or None.
         past: States after the rounds that are done, for callbacks that must catch up on a resumed run.
+        verifiable: Whether the run's folder keeps what clients say in a secure sum that can be verified.
     """
     state, ledger = callbacks.begin(first_state(plan)), Ledger(plan)
     if outcome.records:
@@ -138,7 +141,9 @@ def run_rounds(
     outcome.status = _status(outcome, rounds, callbacks, target)
     while outcome.status == INTERRUPTED:
         before = callbacks.round_begin(outcome.state)
-        new, record = drive(round_steps(plan, before, seeds), engine)
+        keeps = verifiable and run is not None and plan.sums.verifiable
+        heard: list[Heard] | None = [] if keeps else None
+        new, record = drive(round_steps(plan, before, seeds), engine, heard)
         outcome.released = new.round
         ended = callbacks.round_end(new, record.logs)
         record = ledger.entered(dataclasses.replace(record, model_hash=vector_hash(ended.weights)))
@@ -146,7 +151,10 @@ def run_rounds(
         with held_back():
             if run is not None:
                 memories = {**engine.memories, **engine.learned}
-                run.commit(record, Checkpoint(state=ended, memories=memories), changed=engine.learned)
+                sums = Sums(heard or (), learning_rate=before.learning_rate, is_public=plan.is_public)
+                run.commit(
+                    record, Checkpoint(state=ended, memories=memories), changed=engine.learned, sums=sums
+                )
             engine.commit()
             outcome.state = ended
             outcome.records.append(record)
@@ -169,8 +177,16 @@ def _catch_up(
         state = after
 
 
-def drive(steps: Steps, engine: Engine) -> tuple[ServerState, RoundRecord]:
-    """Run one round's generator to its end, and time its phases."""
+def drive(
+    steps: Steps, engine: Engine, heard: list[Heard] | None = None
+) -> tuple[ServerState, RoundRecord]:
+    """Run one round's generator to its end, and time its phases.
+
+    Args:
+        steps: The generator.
+        engine: Answers its Asks.
+        heard: Takes what clients said in phases of a secure sum, or None.
+    """
     timings: dict[str, float] = {}
     clock, segment = time.perf_counter(), "draw"
 
@@ -188,6 +204,11 @@ def drive(steps: Steps, engine: Engine) -> tuple[ServerState, RoundRecord]:
     while True:
         lap(segment)
         answer = engine.answer(ask)
+        if heard is not None and ask.place is not None:
+            said = {name: reply.message for name, reply in answer.replies.items()}
+            heard.append(
+                Heard(purpose=ask.place.purpose, phase=ask.phase, messages=said, silent=answer.dropped)
+            )
         told = "sum" if ask.place is not None and ask.phase != "train" else ask.phase
         lap("evaluate" if ask.phase in ("evaluate", "validate", "tell") else told, answer.timings_s)
         # After the updates the server steps; after measurements it only writes them down.

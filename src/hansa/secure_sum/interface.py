@@ -92,6 +92,9 @@ class Planned(abc.ABC):
     def explain(self) -> str:
         """Return in words what is hidden from whom, and while what holds."""
 
+    verifiable: ClassVar[bool] = False
+    """Whether anyone who has what clients said can add it up again, and be sure of it."""
+
     @property
     def fewest(self) -> int:
         """Fewest clients in a sum that is opened; 0 where a sum of any number is."""

@@ -68,13 +68,24 @@ class Roster:
 
     def describe(self) -> dict[str, Any]:
         """Return its hash and all keys, for the run's configuration."""
-        keys = {m.name: {"exchange": m.exchange.hex(), "signing": m.signing.hex()} for m in self.members}
-        return {"hash": self.hash.hex(), "members": keys}
+        members = [
+            {"name": m.name, "exchange": m.exchange.hex(), "signing": m.signing.hex()} for m in self.members
+        ]
+        return {"hash": self.hash.hex(), "members": members}
 
     @functools.cached_property
     def by_name(self) -> dict[str, Member]:
         """The members by name."""
         return {member.name: member for member in self.members}
+
+
+def configuration_hash(content: bytes) -> bytes:
+    """Return the hash by which clients pin a configuration, 32 bytes.
+
+    Args:
+        content: Its canonical JSON, without what the coordinator alone settles (``engine``).
+    """
+    return digest("configuration", content)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -140,11 +140,10 @@ class Journal:
             yield references
 
     def noted_blobs(self) -> set[str]:
-        """Return what looks like a blob's name in entries other than rounds."""
-        logs = (self.public, self.private)
-        return {
-            n for log in logs for e in log.entries() if e.kind not in _OWN_KINDS for n in blob_names(e.body)
-        }
+        """Return what looks like a blob's name in entries other than rounds, and in the sums of rounds."""
+        entries = [entry for log in (self.public, self.private) for entry in log.entries()]
+        noted = {n for e in entries if e.kind not in _OWN_KINDS for n in blob_names(e.body)}
+        return noted | {n for e in entries if e.kind == "round" for n in blob_names(e.body.get("sums"))}
 
     def _check_sound(self) -> None:
         if not self._sound:

@@ -15,19 +15,24 @@ _DOMAIN = b"hansa.store.commitment.v1"
 _PUBLIC_FIELDS = ("round", "model_hash")
 _NOT_NOISY = ("logs",)
 """What is public too, but where a plan of privacy is spent: no noise covers it."""
+_OF_SILOS = ("silos",)
+"""Of what is spent: rates and steps, from which a silo's number of records follows."""
 
 
 def split(record: RoundRecord) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what of a record anyone may see, and the rest.
 
     Leaks:
-        The public part tells the round and the model's hash; without a plan of privacy also averaged
-        metrics, and how many clients were drawn and dropped; never who, nor what one of them reported.
+        The public part tells the round and the model's hash; with a plan of privacy what is spent; without
+        one averaged metrics, and how many clients were drawn and dropped; never who, nor what one of them
+        reported.
     """
     fields = record.to_json()
     public = {name: fields.pop(name) for name in _PUBLIC_FIELDS}
     if record.privacy:
-        return public, fields
+        spent = {name: value for name, value in record.privacy.items() if name not in _OF_SILOS}
+        fields["privacy"] = {name: record.privacy[name] for name in _OF_SILOS if name in record.privacy}
+        return {**public, "privacy": spent}, fields
     public |= {name: fields.pop(name) for name in _NOT_NOISY}
     return public | {"cohort_size": len(record.cohort), "dropped_count": len(record.dropped)}, fields
 
@@ -37,7 +42,9 @@ def merge(public: Entry, private: Entry) -> RoundRecord:
     try:
         told = {name: public.body[name] for name in _PUBLIC_FIELDS}
         told |= {name: public.body[name] for name in _NOT_NOISY if name in public.body}
-        return RoundRecord.from_json({**private.body["record"], **told})
+        own = private.body["record"]
+        privacy = {**own["privacy"], **public.body.get("privacy", {})}
+        return RoundRecord.from_json({**own, **told, "privacy": privacy})
     except (KeyError, TypeError, AttributeError) as error:
         raise LogError(f"round entry {public.seq} does not hold a round's record: {error!r}.") from error
 

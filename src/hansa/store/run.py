@@ -21,6 +21,7 @@ from hansa.store.history import History
 from hansa.store.journal import Journal, RandomBytes, blob_names
 from hansa.store.log import Entry
 from hansa.store.rounds import merge, split
+from hansa.store.sums import Sums, put_sums
 
 Keep = Literal["all"] | int
 
@@ -32,8 +33,8 @@ class Run:
 
     Guarantees:
         A round is committed as a whole or not at all, whenever the process dies. What `latest`
-        returns is, bit for bit, what was committed. The public log has no client's name and
-        nothing that one client reported.
+        returns is, bit for bit, what was committed. The public log has nothing that one client reported
+        in the clear; it names clients only where a sealed sum has to show who took part.
     Assumes:
         The folder is the coordinator's own: the hash chains show damage and edits, yet whoever can write
         the folder can write a new run into it.
@@ -183,6 +184,7 @@ class Run:
         private: Mapping[str, Any] | None = None,
         *,
         changed: Collection[str] | None = None,
+        sums: Sums | None = None,
     ) -> None:
         """Keep a finished round. On return it survives a power cut; if this raises, it never was.
 
@@ -191,6 +193,7 @@ class Run:
             checkpoint: What the next round starts from.
             private: What else to keep in the private log, such as the draws of the round; JSON values.
             changed: Clients whose memory may differ from the last commit; None looks at every one.
+            sums: What clients said in the round's secure sums, to be kept; None keeps nothing of it.
 
         Raises:
             RunError: It is not the next round, or cannot be written.
@@ -198,13 +201,15 @@ class Run:
         self._check_writable()
         self._check_next(record, checkpoint)
         public, private_record = split(record)
+        told = put_sums(self.blobs, sums or Sums(), record)
         known = self._journal.references.memories
         references = put_checkpoint(self.blobs, checkpoint, known=known, changed=changed)
         kept_from = self._journal.kept_from
         if isinstance(self._keep, int):
             kept_from = max(kept_from, record.round - self._keep + 1)
-        body = {"record": private_record, "private": private or {}}
-        self._journal.commit(public, body, references, kept_from=kept_from)
+        body = {"record": private_record, "private": private or {}, **told[1]}
+        self._journal.commit({**public, **told[0]}, body, references, kept_from=kept_from)
+        self._noted |= blob_names(told)
         if self._history is not None:
             self._history.add(record, self.history)
         self._forget(references)

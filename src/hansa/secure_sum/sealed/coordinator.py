@@ -60,8 +60,18 @@ class Coordinator:
         dropped: Reason by client, for those whose vectors are not in the sum.
     """
 
-    def __init__(self, roster: Roster, parameters: Parameters, place: Place) -> None:
-        """Take the run's pinned values and the place of the attempt."""
+    def __init__(
+        self, roster: Roster, parameters: Parameters, place: Place, *, replays: bool = False
+    ) -> None:
+        """Take the run's pinned values and the place of the attempt.
+
+        Args:
+            roster: Who takes part in the run.
+            parameters: Of the sum.
+            place: Of the attempt.
+            replays: Whether messages come from a log, in which envelopes are known by their hashes.
+        """
+        self._replays = replays
         self._roster, self._parameters, self._place = roster, parameters, place
         self.dropped: dict[str, str] = {}
         self._seals: dict[str, SealedVector] = {}
@@ -94,7 +104,10 @@ class Coordinator:
         entries = tuple(one.entry for one in self._seals.values())
         return {
             holder: Deliver(
-                entries=entries, envelopes=tuple(one.envelopes[number] for one in self._seals.values())
+                entries=entries,
+                envelopes=()
+                if self._replays
+                else tuple(one.envelopes[number] for one in self._seals.values()),
             )
             for number, holder in enumerate(self._place.holders)
         }
@@ -204,8 +217,11 @@ class Coordinator:
         # The shape first: an array may claim more elements than it has bytes.
         if sealed.seal.shape != shape or not field.is_canonical(sealed.seal):
             return f"the seal is not {shape[0]} ring elements"
-        if len(sealed.envelopes) != len(self._place.holders):
-            return f"{len(sealed.envelopes)} envelopes came for {len(self._place.holders)} holders"
+        if bool(sealed.hashes) != self._replays:
+            return "hashes came in place of envelopes"
+        came = len(sealed.hashes if self._replays else sealed.envelopes)
+        if came != len(self._place.holders):
+            return f"{came} envelopes came for {len(self._place.holders)} holders"
         if any(len(content) != self._parameters.share_bytes + OVERHEAD for content in sealed.envelopes):
             return "an envelope has another length than a share"
         entry: Entry = sealed.entry

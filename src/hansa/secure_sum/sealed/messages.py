@@ -27,6 +27,7 @@ class SealedVector:
         proof: That the vector is within its norm and the key is the one that was shared; empty where the
             run has none.
         head: How many bytes of the proof holders are given, to check their shares.
+        hashes: Of the envelopes, in their place where a log has kept the rest: never from a client.
     """
 
     sender: str
@@ -35,11 +36,12 @@ class SealedVector:
     signature: bytes
     proof: bytes = b""
     head: int = 0
+    hashes: tuple[bytes, ...] = ()
 
     @functools.cached_property
     def entry(self) -> Entry:
         """What holders are told of it."""
-        hashes = tuple(map(envelope_hash, self.envelopes))
+        hashes = self.hashes or tuple(map(envelope_hash, self.envelopes))
         return Entry(
             sender=self.sender,
             seal=seal_hash(self.seal),
@@ -145,7 +147,7 @@ FIELDS: Fields = {
     **PLACE,
     SealedVector: {
         **{"sender": str, "seal": np.ndarray, "envelopes": (bytes,), "signature": bytes},
-        **{"proof": bytes, "head": int},
+        **{"proof": bytes, "head": int, "hashes": (bytes,)},
     },
     Entry: {
         **{"sender": str, "seal": bytes, "envelopes": (bytes,), "signature": bytes},

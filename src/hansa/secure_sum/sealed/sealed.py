@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hansa.errors import ConfigurationError, MissingExtraError
 from hansa.secure_sum.interface import Keys, Phases, Planned, Run, SecureSum, Shape
@@ -126,6 +126,8 @@ class SealedSum(Planned):
         run: Whom and what it belongs to.
     """
 
+    verifiable: ClassVar[bool] = True
+
     parameters: Parameters
     run: Run | None
 
@@ -157,9 +159,8 @@ class SealedSum(Planned):
 
         run = pinned(self.run)
         place = place_of(run, ask, number)
-        server = Coordinator(run.roster, self.parameters, place)
-
         trained = yield dataclasses.replace(ask, place=place, reduce="keep")
+        server = Coordinator(run.roster, self.parameters, place, replays=trained.replayed)
         delivery = server.deliver(said(trained, SealedVector), trained.dropped)
 
         delivered = yield Ask(phase="deliver", clients=tuple(delivery), place=place, each=delivery)
