@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hansa.secure_sum import NormBound, Plain, Sealed
     from hansa.train.learner import Learner
     from hansa.types import Examples
+    from hansa.verification import Verification, export, verify
 
 _HOMES = {
     "Algorithm": "hansa.algorithms",
@@ -64,8 +65,11 @@ _HOMES = {
     "Sealed": "hansa.secure_sum",
     "TopK": "hansa.encode",
     "Vector": "hansa.engine",
+    "Verification": "hansa.verification",
     "compare": "hansa.api",
+    "export": "hansa.verification",
     "partition_svg": "hansa.report.partition",
+    "verify": "hansa.verification",
 }
 _MODULES = ("audit", "data", "datasets", "errors", "privacy", "statistics", "ui")
 
@@ -98,14 +102,17 @@ __all__ = [
     "Sealed",
     "TopK",
     "Vector",
+    "Verification",
     "__version__",
     "audit",
     "compare",
     "data",
     "datasets",
+    "export",
     "partition_svg",
     "privacy",
     "statistics",
+    "verify",
 ]
 
 

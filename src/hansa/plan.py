@@ -199,7 +199,7 @@ class Plan:
         return settled.encoder(
             size=self.update_size,
             weighs=self.aggregate == "examples",
-            proven=getattr(self.secure_sum, "proof", None) is not None,
+            proven=self.secure_sum.proof_bits > 0,
         )
 
     def _shape(self, encoder: Encoder | None) -> Shape:
@@ -298,6 +298,18 @@ class Plan:
     def encoder(self) -> Encoder | None:
         """What makes integers of updates, or None where updates are summed as floats."""
         return None if self.settled is None else self._encoder(self.settled)
+
+    @property
+    def proves(self) -> str:
+        """What clients prove of their updates, in words; empty for nothing."""
+        if self.encoder is None or not self.secure_sum.proof_bits:
+            return ""
+        grid = self.encoder.grid
+        return (
+            f"the norm of every update is at most {grid.bound_l2 * grid.scale:.6g} (clipped to "
+            f"{grid.clip_l2:g}, and rounded), exactly; "
+            f"to forge that takes 2^{self.secure_sum.proof_bits} tries"
+        )
 
     @property
     def sum_size(self) -> int:
@@ -413,7 +425,7 @@ def _check_privacy(plan: Plan) -> None:
     if isinstance(private, ClientLevel):
         _check_client_level(plan, private)
     _ = plan.private
-    if getattr(private, "integers", False) and getattr(plan.secure_sum, "proof", None) is not None:
+    if getattr(private, "integers", False) and plan.secure_sum.proof_bits:
         raise ConfigurationError(
             f"{name} lets clients add noise to what they send, whose norm cannot be proven yet. Leave the "
             "proof out, or take CentralDP or RecordDP."

@@ -177,9 +177,7 @@ def _catch_up(
         state = after
 
 
-def drive(
-    steps: Steps, engine: Engine, heard: list[Heard] | None = None
-) -> tuple[ServerState, RoundRecord]:
+def drive(steps: Steps, engine: Engine, heard: list[Heard] | None = None) -> tuple[ServerState, RoundRecord]:
     """Run one round's generator to its end, and time its phases.
 
     Args:

@@ -253,6 +253,65 @@ def report(
 
 _Json = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
 
+_VERIFY_HELP = """Check a run from its log alone, as anyone can, without any secret.
+
+Every round is done again: hash chain, signatures, rosters, every proof,
+every sealed sum added up and opened within its bounds, every server step
+from the sum to the next model (bit for bit, or to 1e-4 with a Keras optimizer),
+the ledger of privacy. A changed byte is found, and located.
+
+[bold green]VERIFIED[/bold green]  all of that holds
+[bold yellow]INTACT[/bold yellow]    nothing is at odds, but sums were in the clear, masked, or are not public
+[bold red]FAILED[/bold red]    something is at odds; says what, and in which round
+
+Verified does not mean that data were true or a model is good: it means that
+each model is what the signed, sealed updates of its round make of the one before.
+
+[bold]Examples[/bold]
+
+  [cyan]hansa verify runs/heart-disease-1[/cyan]
+  [cyan]hansa export runs/heart-disease-1 && hansa verify runs/heart-disease-1.hansa.zip[/cyan]
+  [cyan]hansa verify runs/heart-disease-1 --head 3f2a...[/cyan]   the log that you noted
+"""
+
+
+@app.command(
+    help=_VERIFY_HELP,
+    epilog="[dim]Exit codes: 0 verified, or intact; 1 failed; 2 what was asked for cannot work.[/dim]",
+)
+def verify(
+    run: Annotated[Path, typer.Argument(help="The run's folder, or the bundle that hansa export wrote.")],
+    head: Annotated[
+        str, typer.Option(help="Hash of the log's last entry, if you know it.", show_default=False)
+    ] = "",
+    roster: Annotated[str, typer.Option(help="Hash of the roster, if you know it.", show_default=False)] = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 unless all is verified.")] = False,
+    json: _Json = False,
+) -> None:
+    """Check a run from its log alone."""
+    from hansa.cli.verifying import check
+
+    found = check(run, head=head, roster=roster, json=json)
+    if not found.ok or (strict and found.verdict != "verified"):
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Example: [cyan]hansa export runs/heart-disease-1[/cyan], which an auditor gives to hansa verify"
+)
+def export(
+    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    to: Annotated[
+        Path | None, typer.Option(help="The file to write. Default: RUN.hansa.zip", show_default=False)
+    ] = None,
+) -> None:
+    """Write the bundle that an auditor gets: all of a run that is public, in one file."""
+    from hansa.ui.words import bytes_of
+    from hansa.verification import export as write_bundle
+
+    path = write_bundle(run, to)
+    typer.echo(f"{path} ({bytes_of(path.stat().st_size)})")
+
 
 @app.command(epilog="Example: [cyan]hansa datasets --json[/cyan]")
 def datasets(json: _Json = False) -> None:

@@ -31,6 +31,11 @@ class SecureSum(abc.ABC):
     sends_update: ClassVar[bool] = False
     """Whether what a client sends is its update, so that an engine may add updates where they arise."""
 
+    @property
+    def proof_bits(self) -> int:
+        """Work to forge a client's proof of its norm, as a power of two; 0 where clients prove nothing."""
+        return 0
+
     def anywhere(self) -> SecureSum:
         """Return the same for any number of clients: without what was said for the number of one cohort."""
         return self

@@ -45,7 +45,9 @@ def read_written(value: Any, arrays: Mapping[str, Array], kind: type[T], fields:
     return read(_read(value, kind, fields, at, arrays), kind, fields)
 
 
-def _write(value: Any, shape: Any, fields: Fields, at: str, arrays: dict[str, Array]) -> Any:
+def _write(  # noqa: PLR0911 - one return for each kind of value
+    value: Any, shape: Any, fields: Fields, at: str, arrays: dict[str, Array]
+) -> Any:
     if isinstance(shape, tuple):
         return [_write(one, shape[0], fields, f"{at}.{i}", arrays) for i, one in enumerate(value)]
     if isinstance(shape, dict):
@@ -53,7 +55,9 @@ def _write(value: Any, shape: Any, fields: Fields, at: str, arrays: dict[str, Ar
         return {key: _write(one, of, fields, f"{at}.{key}", arrays) for key, one in value.items()}
     if shape in fields:
         own = vars(value)
-        return {name: _write(own[name], of, fields, f"{at}.{name}", arrays) for name, of in fields[shape].items()}
+        return {
+            name: _write(own[name], of, fields, f"{at}.{name}", arrays) for name, of in fields[shape].items()
+        }
     if shape is np.ndarray:
         arrays[at] = value
         return None
@@ -65,7 +69,9 @@ def _write(value: Any, shape: Any, fields: Fields, at: str, arrays: dict[str, Ar
     return None
 
 
-def _read(value: Any, shape: Any, fields: Fields, at: str, arrays: Mapping[str, Array]) -> Any:
+def _read(  # noqa: PLR0911 - one return for each kind of value
+    value: Any, shape: Any, fields: Fields, at: str, arrays: Mapping[str, Array]
+) -> Any:
     if isinstance(shape, tuple):
         if not isinstance(value, list):
             raise Malformed(f"{at} is no list")
@@ -78,7 +84,9 @@ def _read(value: Any, shape: Any, fields: Fields, at: str, arrays: Mapping[str, 
     if shape in fields:
         if not isinstance(value, dict) or set(value) != set(fields[shape]):
             raise Malformed(f"{at} does not have the fields of {shape.__name__}")
-        own = {name: _read(value[name], of, fields, f"{at}.{name}", arrays) for name, of in fields[shape].items()}
+        own = {
+            name: _read(value[name], of, fields, f"{at}.{name}", arrays) for name, of in fields[shape].items()
+        }
         return shape(**own)
     if shape is np.ndarray:
         return _array(at, arrays)

@@ -52,7 +52,8 @@ def put_sums(blobs: Blobs, sums: Sums, record: RoundRecord) -> tuple[dict[str, A
     for heard in sums.heard:
         body = bodies[0 if sums.is_public(heard.purpose) else 1]
         body.setdefault(heard.purpose, {})[heard.phase] = _put(blobs, heard, record)
-    public, private = ({"sums": body} if body else {} for body in bodies)
+    public: dict[str, Any] = {"sums": bodies[0]} if bodies[0] else {}
+    private: dict[str, Any] = {"sums": bodies[1]} if bodies[1] else {}
     if public and sums.learning_rate is not None:
         public["learning_rate"] = sums.learning_rate
     return public, private
@@ -96,7 +97,9 @@ def _put(blobs: Blobs, heard: Heard, record: RoundRecord) -> dict[str, Any]:
     if first:
         # Reasons of the round, so that who replays it, without a message, gives the same.
         reasons = {name: record.dropped.get(name, why) for name, why in silent.items()}
-        sizes = {name: sum(array.nbytes for array in arrays.values()) for name, (_, arrays) in written.items()}
+        sizes = {
+            name: sum(array.nbytes for array in arrays.values()) for name, (_, arrays) in written.items()
+        }
         most = 2 * max((size for name, size in sizes.items() if name not in record.dropped), default=0)
         for name in [name for name in written if name in record.dropped and sizes[name] > most]:
             del written[name]

@@ -1,8 +1,8 @@
 """The bundle that an auditor gets: one file with all of a run that is public.
 
-A ZIP archive, nothing in it compressed, the same bytes for the same run: configuration, public log, what the log
-names of sealed sums, the first and the last model, and a text that says what this is. No key, no secret, no
-row of data, nothing that one client reported in the clear.
+A ZIP archive, nothing in it compressed, the same bytes for the same run: configuration, public log, what the
+log names of sealed sums, the first and the last model, and a text that says what this is. No key, no secret,
+no row of data, nothing that one client reported in the clear.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _check(path: Path, info: zipfile.ZipInfo, limit: int) -> None:
 
 
 def _public_blobs(run: Run) -> set[str]:
-    """Return the blobs of a bundle: of sums and notes, the last model, and all where each must be looked up."""
+    """Return the blobs of a bundle: of sums, the first and the last model; all models where needed."""
     entries: list[Any] = list(run.entries())
     rounds = [entry.body for entry in entries if entry.kind == "round"]
     names = {name for entry in entries if entry.kind == "started" for name in blob_names(entry.body)}

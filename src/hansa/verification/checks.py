@@ -1,8 +1,9 @@
 """Verification of a run from its log alone: every round is done again, without any secret.
 
-Anyone can do this: an auditor, a hospital that took part, the coordinator after a year. The configuration is the
-one that clients signed for; every signature and every proof is checked, every sealed sum is added up and opened
-again within its bounds, every server step is taken again from the model before. What is found at odds is located.
+Anyone can do this: an auditor, a hospital that took part, the coordinator after a year. The configuration is
+the one that clients signed for; every signature and every proof is checked, every sealed sum is added up and
+opened again within its bounds, every server step is taken again from the model before. What is at odds is
+located.
 
 Assumes:
     That the log is the one that is meant: whoever can write the folder can write another run into it, with
@@ -20,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -33,93 +34,24 @@ from hansa.store.log import Entry
 from hansa.store.rounds import merge
 from hansa.store.sums import get_sums
 from hansa.tree import vector_hash
-from hansa.types import FloatVector, ServerState
+from hansa.types import FloatVector, Heard, ServerState
 from hansa.verification.ledger import check_ledger
 from hansa.verification.rebuild import NotRebuilt, rebuilt, why_not
 from hansa.verification.replay import Replay, replayed
+from hansa.verification.result import RoundCheck, Step, Verdict, Verification
 from hansa.verification.source import Source, opened
 
-Verdict = Literal["verified", "intact", "failed"]
 TOLERANCE = 1e-4
 """Of the largest change of a weight: how far a Keras optimizer's step may differ on another machine."""
+_PRIVATE_METRICS = "Metrics were not added up again: no noise covers them, so that they are not public."
+_SERVERS_WORD = "val_ metrics, on the server's own rows, are the coordinator's word."
+_NO_PROOF = "Clients prove nothing of their updates in this run (a secure sum without proof)."
 
-
-@dataclass(frozen=True, kw_only=True)
-class RoundCheck:
-    """What was checked of one round.
-
-    Attributes:
-        round: Its number, from 0.
-        clients: Who was asked; None where only the coordinator knows.
-        summed: How many updates are in the sum; None where that cannot be known.
-        left_out: Reason by client, for the others.
-        proofs: How many proofs of norms were checked and hold.
-        void: Why the sum was not used, if so.
-        sums: Whether all sums were added up and opened again.
-        step: ``"exact"``, ``"close"`` (a Keras optimizer) or ``""`` where the step was not taken again.
-        epsilon: What the ledger of privacy tells; None without a plan.
-        model_hash: Of the model after it.
-        seconds: How long that took.
-    """
-
-    round: int
-    clients: int | None = None
-    summed: int | None = None
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    proofs: int = 0
-    void: str = ""
-    sums: bool = False
-    step: Literal["exact", "close", ""] = ""
-    epsilon: float | None = None
-    model_hash: str = ""
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verification:
-    """What verifying a run has shown.
-
-    Attributes:
-        verdict: ``"verified"``: all holds. ``"intact"``: nothing is at odds, but sums or steps could not be done
-            again, for the reasons in ``unchecked``. ``"failed"``: something is at odds.
-        failure: What, and where.
-        unchecked: What was not checked, and why.
-        notes: What the reader of a verdict should know besides.
-        rounds: Round by round, up to a failure.
-        head: Hash of the public log's last entry.
-        roster: Hash of the roster; empty without one.
-        config: Hash of the configuration.
-        title: The run's title.
-        proves: What clients have proven of their updates; empty without proofs.
-        finished: How the run ended, as its log tells; empty where it does not.
-        seconds: How long it took.
-    """
-
-    verdict: Verdict
-    failure: str = ""
-    unchecked: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    rounds: tuple[RoundCheck, ...] = ()
-    head: str = ""
-    roster: str = ""
-    config: str = ""
-    title: str = ""
-    proves: str = ""
-    finished: str = ""
-    seconds: float = 0.0
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is at odds."""
-        return self.verdict != "failed"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain dicts, lists, numbers and strings."""
-        return dataclasses.asdict(self)
+Progress = Callable[[int, int], None]
 
 
 def verify(
-    run: Path | str, *, head: str = "", roster: str = "", progress: Callable[[int, int], None] | None = None
+    run: Path | str, *, head: str = "", roster: str = "", progress: Progress | None = None
 ) -> Verification:
     """Check a run from its log alone.
 
@@ -133,34 +65,79 @@ def verify(
         RunError: If there is no run at this path.
         MissingExtraError: If a package that checking needs is not installed.
     """
-    begun = time.perf_counter()
-    checking = _Checking(progress=progress or (lambda done, of: None))
+    begun, checking = time.perf_counter(), _Checking()
     try:
         with opened(run) as source:
             checking.begin(source, head=head, roster=roster)
-            checking.rounds_of(source)
-    except (LogError, HansaError) as error:
-        if isinstance(error, MissingExtraError) or not checking.is_run(run):
+            checking.go_through(source, progress)
+    except HansaError as error:
+        if isinstance(error, MissingExtraError) or not _is_run(Path(run)):
             raise
         checking.failure = str(error)
     return checking.result(time.perf_counter() - begun)
+
+
+def _is_run(path: Path) -> bool:
+    """Whether there is a run that could be at odds with itself."""
+    return path.is_file() or (path / "log" / "public.jsonl").is_file()
+
+
+@dataclass(kw_only=True)
+class _Again:
+    """What rounds are done again with.
+
+    Attributes:
+        plan: The server's half.
+        state: The server's state before the next round.
+        proven: Whether clients prove norms.
+        lost: Whether a round could not be done again, so that those after it cannot.
+    """
+
+    plan: Plan
+    state: ServerState
+    proven: bool
+    lost: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What the log says of one round.
+
+    Attributes:
+        body: The public entry's.
+        record: The round's record; None where the private log is not there.
+        model: The model after it; None where it is not there.
+        heard: What clients said.
+    """
+
+    body: Mapping[str, Any]
+    record: RoundRecord | None
+    model: FloatVector | None
+    heard: Mapping[tuple[str, str], Heard]
+
+    def check(self) -> RoundCheck:
+        """Return what is told, before anything is done again."""
+        known = self.record
+        return RoundCheck(
+            round=self.body["round"],
+            clients=self.body.get("cohort_size") if known is None else len(known.cohort),
+            summed=None if known is None else len(known.cohort) - len(known.dropped),
+            left_out={} if known is None else known.dropped,
+            void="" if known is None else known.void,
+            epsilon=self.body.get("privacy", {}).get("epsilon"),
+            model_hash=str(self.body.get("model_hash")),
+        )
 
 
 @dataclass
 class _Checking:
     """What is found out while a run is checked."""
 
-    progress: Callable[[int, int], None]
     failure: str = ""
     unchecked: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     rounds: list[RoundCheck] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)
-
-    def is_run(self, run: Path | str) -> bool:
-        """Whether there is a run that could be at odds with itself."""
-        path = Path(run)
-        return path.is_file() or (path / "log" / "public.jsonl").is_file()
 
     def begin(self, source: Source, *, head: str, roster: str) -> None:
         """Note whose log this is, and compare it with what is known from elsewhere."""
@@ -178,24 +155,26 @@ class _Checking:
                     f"and you know {known}."
                 )
 
-    def rounds_of(self, source: Source) -> None:
+    def go_through(self, source: Source, progress: Progress | None) -> None:
         """Check every round, and what the log says at its end."""
         pairs = list(source.rounds())
-        again = self._again(source)
-        lines = []
+        again, lines = self._again(source), []
         for number, (public, private) in enumerate(pairs):
             clock = time.perf_counter()
             try:
-                check = self._round(source, public, private, again)
+                told = _read(source, public, private)
+                check = told.check() if again is None else self._round(again, told)
             except HansaError as error:
                 text = str(error)
                 raise LogError(text if text.startswith("round ") else f"round {number}: {text}") from error
             self.rounds.append(dataclasses.replace(check, seconds=time.perf_counter() - clock))
-            lines.append(b"" if private is None else history_line(merge(public, private)))
-            self.progress(number + 1, len(pairs))
-        self._privacy(source, pairs)
-        self._history(source, lines)
-        self._end(source)
+            if told.record is not None:
+                lines.append(history_line(told.record))
+            if progress is not None:
+                progress(number + 1, len(pairs))
+        self._check_privacy(source, pairs)
+        _check_history(source, lines)
+        self.told["finished"] = _end(source, self.rounds)
 
     def result(self, seconds: float) -> Verification:
         """Return what was found."""
@@ -210,80 +189,45 @@ class _Checking:
             **self.told,
         )
 
-    # ------------------------------------------------------------------ rounds
-
     def _again(self, source: Source) -> _Again | None:
         """Return what rounds are done again with, or None where they cannot be."""
-        config = source.config
-        why = why_not(config)
-        started = next((entry for entry in source.public if entry.kind == "started"), None)
-        initial = _weights(source, started.body["initial"] if started and "initial" in started.body else "")
-        if initial is not None and vector_hash(initial) != config.get("initial_weights"):
+        started = next((entry.body for entry in source.public if entry.kind == "started"), {})
+        initial = _weights(source, started.get("initial", ""))
+        if initial is not None and vector_hash(initial) != source.config.get("initial_weights"):
             raise LogError("the first model is not the one of the configuration.")
-        if not why and initial is None:
-            why = "the first model is not in the log"
-        if why:
+        why = why_not(source.config) or ("the first model is not in the log" if initial is None else "")
+        plan = None
+        try:
+            plan = None if why or initial is None else rebuilt(source.config, initial)
+        except NotRebuilt as error:
+            why = str(error)
+        if plan is None:
             self.unchecked.append(why)
             return None
-        try:
-            plan = rebuilt(config, np.asarray(initial))
-        except NotRebuilt as error:
-            self.unchecked.append(str(error))
-            return None
-        proven = getattr(plan.secure_sum, "proof", None) is not None
-        if proven:
-            self.told["proves"] = plan.sums.explain().rpartition(" Every client proves ")[2]
-        else:
-            self.notes.append("Clients prove nothing of their updates here (secure sum without a proof).")
-        if plan.server_validates:
-            self.notes.append("val_ metrics on the server's own rows are the coordinator's word.")
-        return _Again(plan=plan, state=first_state(plan), proven=proven)
+        self.told["proves"] = plan.proves
+        self.notes += [] if plan.proves else [_NO_PROOF]
+        self.notes += [_SERVERS_WORD] if plan.server_validates else []
+        return _Again(plan=plan, state=first_state(plan), proven=bool(plan.proves))
 
-    def _round(
-        self, source: Source, public: Entry, private: Entry | None, again: _Again | None
-    ) -> RoundCheck:
-        body, number = public.body, public.body["round"]
-        known = None if private is None else merge(public, private)
-        model = _weights(source, body.get("weights", ""), missing=source.bundled)
-        if model is not None and vector_hash(model) != body.get("model_hash"):
-            raise LogError("the model that is kept is not the one of the log.")
-        check = RoundCheck(
-            round=number,
-            clients=len(known.cohort) if known else body.get("cohort_size"),
-            summed=len(known.cohort) - len(known.dropped) if known else None,
-            left_out={} if known is None else known.dropped,
-            void="" if known is None else known.void,
-            epsilon=body.get("privacy", {}).get("epsilon"),
-            model_hash=str(body.get("model_hash")),
-        )
-        if again is None or again.lost:
+    def _round(self, again: _Again, told: _Told) -> RoundCheck:
+        """Do a round again, and compare it with what the log says."""
+        check = told.check()
+        if again.lost:
             return check
-        heard = {**get_sums(source.blobs, body), **get_sums(source.blobs, {} if private is None else private.body)}
-        if ("train", "train") not in heard:
+        if ("train", "train") not in told.heard:
             again.lost = True
-            self.unchecked.append(f"from round {number} on the log does not have what clients sent (verifiable=False)")
+            self.unchecked.append(f"what clients sent was not kept from round {check.round} on")
             return check
-        return self._replayed(again, body, known, heard, model, check)
-
-    def _replayed(
-        self,
-        again: _Again,
-        body: Mapping[str, Any],
-        known: RoundRecord | None,
-        heard: Any,
-        model: FloatVector | None,
-        check: RoundCheck,
-    ) -> RoundCheck:
-        """Do a round again, and compare."""
-        before = dataclasses.replace(again.state, learning_rate=body.get("learning_rate"))
-        logs = known.logs if known is not None else body.get("logs", {})
-        replay = Replay(heard, logs)
-        if again.plan.telling is not None and not replay.has_metrics:
-            self.notes.append("Metrics were not added up again: no noise covers them, so that they are private.")
+        before = dataclasses.replace(again.state, learning_rate=told.body.get("learning_rate"))
+        logs = told.body.get("logs", {}) if told.record is None else told.record.logs
+        replay = Replay(told.heard, logs)
+        self.notes += [] if again.plan.telling is None or replay.has_metrics else [_PRIVATE_METRICS]
         new, record = replayed(again.plan, before, replay)
-        step = self._step(again, before, new, model, body)
-        _compare(record, body, known, metrics=replay.has_metrics)
-        again.state = new if step == "exact" or model is None else dataclasses.replace(new, weights=model)
+        step = _compared_model(again.plan, before, new, told)
+        _compare(record, told, metrics=replay.has_metrics)
+        if step == "close" and told.model is not None:
+            new = dataclasses.replace(new, weights=told.model)
+        again.state = new
         summed = len(record.cohort) - len(record.dropped)
         return dataclasses.replace(
             check,
@@ -296,25 +240,7 @@ class _Checking:
             step=step,
         )
 
-    def _step(
-        self, again: _Again, before: ServerState, new: ServerState, model: FloatVector | None, body: Mapping[str, Any]
-    ) -> Literal["exact", "close"]:
-        """Compare a model with what the sum gives."""
-        if vector_hash(new.weights) == body["model_hash"]:
-            return "exact"
-        if again.plan.server_optimizer is not None and model is not None:
-            change = float(np.abs(model - before.weights).max(initial=0.0))
-            if float(np.abs(model - new.weights).max(initial=0.0)) <= TOLERANCE * change:
-                return "close"
-        raise LogError(
-            "the model is not what the server's step makes of the sum of the updates: its hash is "
-            f"{body['model_hash'][:16]}…, and the step gives {vector_hash(new.weights)[:16]}…. A callback that "
-            "changes weights does this, too."
-        )
-
-    # ------------------------------------------------------------------ all of the run
-
-    def _privacy(self, source: Source, pairs: Any) -> None:
+    def _check_privacy(self, source: Source, pairs: list[tuple[Entry, Entry | None]]) -> None:
         if "privacy" not in source.config or not pairs:
             return
         charged = [
@@ -324,47 +250,29 @@ class _Checking:
         if why := check_ledger(source.config, charged):
             self.unchecked.append(why)
 
-    def _history(self, source: Source, lines: list[bytes]) -> None:
-        path = source.folder / "history.jsonl"
-        if source.private is None or not path.is_file():
-            return
-        if path.read_bytes() != b"".join(lines):
-            raise LogError(f"{path} is not what the log says; hansa run --resume writes it anew from the log.")
 
-    def _end(self, source: Source) -> None:
-        """Compare what the log says at the run's end with its last round."""
-        last = source.public[-1]
-        if "model_hash" not in last.body or last.kind == "round":
-            self.told["finished"] = "not finished, or not closed: more may have followed"
-            return
-        done = len(self.rounds)
-        expected = self.rounds[-1].model_hash if done else None
-        if last.body["rounds"] != done or last.body["model_hash"] != expected:
-            raise LogError(f"the log ends with a model of {last.body['rounds']} rounds; it has {done}.")
-        self.told["finished"] = f"{last.kind} after {done} rounds, {last.body.get('time', '')}"
+def _read(source: Source, public: Entry, private: Entry | None) -> _Told:
+    """Return what the log says of a round.
 
-
-@dataclass
-class _Again:
-    """What rounds are done again with.
-
-    Attributes:
-        plan: The server's half.
-        state: The server's state before the next round.
-        proven: Whether clients prove norms.
-        lost: Whether a round could not be done again, so that those after it cannot.
+    Raises:
+        LogError: If the model that is kept is not the one that the entry tells, or something cannot be read.
     """
+    body = public.body
+    model = _weights(source, body.get("weights", ""), may_be_missing=source.bundled)
+    if model is not None and vector_hash(model) != body.get("model_hash"):
+        raise LogError("the model that is kept is not the one of the log.")
+    own = {} if private is None else private.body
+    return _Told(
+        body=body,
+        record=None if private is None else merge(public, private),
+        model=model,
+        heard={**get_sums(source.blobs, body), **get_sums(source.blobs, own)},
+    )
 
-    plan: Plan
-    state: ServerState
-    proven: bool
-    lost: bool = False
 
-def _weights(source: Source, blob: str, *, missing: bool = False) -> FloatVector | None:
+def _weights(source: Source, blob: str, *, may_be_missing: bool = False) -> FloatVector | None:
     """Return the weights in a blob; None where there are none."""
-    if not blob:
-        return None
-    if missing and not (source.blobs.folder / blob[:2] / blob).exists():
+    if not blob or (may_be_missing and not (source.blobs.folder / blob[:2] / blob).exists()):
         return None
     weights = source.blobs.get_arrays(blob).get("weights")
     if weights is None or weights.dtype != np.float32 or weights.ndim != 1:
@@ -372,23 +280,59 @@ def _weights(source: Source, blob: str, *, missing: bool = False) -> FloatVector
     return weights
 
 
-def _compare(
-    record: RoundRecord, body: Mapping[str, Any], known: RoundRecord | None, *, metrics: bool
-) -> None:
+def _compared_model(plan: Plan, before: ServerState, new: ServerState, told: _Told) -> Step:
+    """Compare the model of the log with the one that the sum gives."""
+    found, model = vector_hash(new.weights), told.model
+    if found == told.body["model_hash"]:
+        return "exact"
+    if plan.server_optimizer is not None and model is not None:
+        change = float(np.abs(model - before.weights).max(initial=0.0))
+        if float(np.abs(model - new.weights).max(initial=0.0)) <= TOLERANCE * change:
+            return "close"
+    raise LogError(
+        "the model is not what the server's step makes of the sum of the updates: its hash is "
+        f"{told.body['model_hash'][:16]}…, and the step gives {found[:16]}…. (A callback that changes "
+        "weights does this, too.)"
+    )
+
+
+def _compare(record: RoundRecord, told: _Told, *, metrics: bool) -> None:
     """Raise `LogError` where a round done again is not what the log says of it."""
+    body, known = told.body, told.record
     pairs: list[tuple[str, Any, Any]] = []
     if known is not None:
-        for name in ("cohort", "void", "corrected", "dropped", "update_norm"):
-            pairs.append((name, getattr(known, name), getattr(record, name)))
-    else:
-        for name, value in (("cohort_size", len(record.cohort)), ("dropped_count", len(record.dropped))):
-            if name in body:
-                pairs.append((name, body[name], value))
+        names = ("cohort", "dropped", "void", "corrected", "update_norm")
+        pairs += [(name, getattr(known, name), getattr(record, name)) for name in names]
+    counts = (("cohort_size", len(record.cohort)), ("dropped_count", len(record.dropped)))
+    pairs += [(name, body[name], value) for name, value in counts if name in body]
     if metrics and "logs" in body:
         pairs.append(("logs", dict(body["logs"]), dict(record.logs)))
-    for name, told, found in pairs:
-        if told != found:
-            raise LogError(f"the log says {name} = {_short(told)}, and doing the round again gives {_short(found)}.")
+    for name, said, found in pairs:
+        if said != found:
+            raise LogError(
+                f"the log says {name} = {_short(said)}, and doing the round again gives {_short(found)}."
+            )
+
+
+def _check_history(source: Source, lines: list[bytes]) -> None:
+    path = source.folder / "history.jsonl"
+    if source.private is None or not path.is_file():
+        return
+    if path.read_bytes() != b"".join(lines):
+        raise LogError(f"{path} is not what the log says; hansa run --resume writes it anew from the log.")
+
+
+def _end(source: Source, rounds: list[RoundCheck]) -> str:
+    """Return how the log says that the run ended, compared with its last round; empty where it does not."""
+    last = source.public[-1]
+    if last.kind == "round" or "model_hash" not in last.body:
+        return ""
+    expected = rounds[-1].model_hash if rounds else None
+    if last.body.get("rounds") != len(rounds) or last.body["model_hash"] != expected:
+        raise LogError(
+            f"the log ends with a model of {last.body.get('rounds')} rounds, and has {len(rounds)}."
+        )
+    return f"{last.kind} {last.body.get('time', '')}".strip()
 
 
 def _short(value: Any) -> str:

@@ -55,7 +55,9 @@ def _check_entry(
     except (KeyError, TypeError, ValueError) as error:
         raise LogError(f"{where} has no entry: {error!r}.") from error
     if rounds != number + 1 or rounds > plan["rounds"] or delta != plan["delta"]:
-        raise LogError(f"{where} tells {rounds!r:.20} rounds and a delta of {delta:g}; that is not the plan's.")
+        raise LogError(
+            f"{where} tells {rounds!r:.20} rounds and a delta of {delta:g}; that is not the plan's."
+        )
     if not epsilon >= 0 or (before is not None and epsilon < before["epsilon"] * (1 - _SLACK)):
         raise LogError(f"{where} tells an epsilon of {epsilon:g}, less than the round before.")
     budget = plan.get("budget")
@@ -64,7 +66,7 @@ def _check_entry(
 
 
 def _events(plan: Mapping[str, Any], charged: Sequence[Mapping[str, Any]]) -> list[Event]:
-    """Return all that each silo was charged for; or the one event of whole clients, which counts all rounds."""
+    """Return all that each silo was charged for; or the one event of whole clients, of all rounds."""
     try:
         if "event" in charged[-1]:
             return [read_event(charged[-1]["event"])]

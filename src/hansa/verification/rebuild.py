@@ -81,7 +81,9 @@ def rebuilt(config: Mapping[str, Any], initial: FloatVector) -> Plan:
         told["privacy"] = {name: config["privacy"].get(name) for name in again["privacy"]}
     lines = differences(parse_json(canonical_json(again)), told)
     if lines:
-        raise ConfigurationError("numbers in the configuration do not follow from it: " + "; ".join(lines[:3]))
+        raise ConfigurationError(
+            "numbers in the configuration do not follow from it: " + "; ".join(lines[:3])
+        )
     return plan
 
 

@@ -60,7 +60,9 @@ class Source:
             private = None if own is None else own[number]
             for each in (entry, private):
                 if each is not None and each.body.get("round") != number:
-                    raise LogError(f"entry {each.seq} is of round {each.body.get('round')!r:.20}, not {number}.")
+                    raise LogError(
+                        f"entry {each.seq} is of round {each.body.get('round')!r:.20}, not {number}."
+                    )
             if private is not None:
                 check_pair(entry, private)
             yield entry, private
@@ -109,7 +111,7 @@ def _entries(folder: Path, stream: str) -> tuple[Entry, ...]:
     entries = tuple(log.entries())
     if log.cut_bytes:
         raise LogError(
-            f"{log.path} ends in {log.cut_bytes} bytes that are no whole entry (after entry {log.length - 1}). "
-            "Where a run was killed, going on with it (hansa run --resume) mends that; else they were changed."
+            f"{log.path} ends in {log.cut_bytes} bytes that are no entry, after entry {log.length - 1}. "
+            "Where a run was killed, hansa run --resume mends that; else they were changed."
         )
     return entries

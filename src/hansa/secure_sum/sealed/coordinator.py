@@ -217,6 +217,16 @@ class Coordinator:
         # The shape first: an array may claim more elements than it has bytes.
         if sealed.seal.shape != shape or not field.is_canonical(sealed.seal):
             return f"the seal is not {shape[0]} ring elements"
+        if fault := self._fault_of_envelopes(sealed):
+            return fault
+        entry: Entry = sealed.entry
+        good = sealed.head == head_bytes(self._parameters)
+        if not (good and self._signed(name, sealed.signature, "seal", *entry.signed)):
+            return "the seal is not signed by its sender for this round and attempt"
+        member = self._roster.by_name[name]
+        return Dealer(self._parameters, self._place).why_rejected(member, sealed.seal, sealed.proof) or None
+
+    def _fault_of_envelopes(self, sealed: SealedVector) -> str:
         if bool(sealed.hashes) != self._replays:
             return "hashes came in place of envelopes"
         came = len(sealed.hashes if self._replays else sealed.envelopes)
@@ -224,12 +234,7 @@ class Coordinator:
             return f"{came} envelopes came for {len(self._place.holders)} holders"
         if any(len(content) != self._parameters.share_bytes + OVERHEAD for content in sealed.envelopes):
             return "an envelope has another length than a share"
-        entry: Entry = sealed.entry
-        good = sealed.head == head_bytes(self._parameters)
-        if not (good and self._signed(name, sealed.signature, "seal", *entry.signed)):
-            return "the seal is not signed by its sender for this round and attempt"
-        member = self._roster.by_name[name]
-        return Dealer(self._parameters, self._place).why_rejected(member, sealed.seal, sealed.proof) or None
+        return ""
 
     def _opened(self, name: str, opening: Opening) -> bool:
         good = opening.share.shape == (N,) and field.is_canonical(opening.share)

@@ -78,6 +78,11 @@ class Sealed(SecureSum):
                 f"Sealed.proof must be hansa.NormBound(), 'norm' or None, got {self.proof!r}."
             )
 
+    @property
+    def proof_bits(self) -> int:
+        """Work to forge a client's proof of its norm, as a power of two; 0 where clients prove nothing."""
+        return self.proof.bits if isinstance(self.proof, NormBound) else 0
+
     def anywhere(self) -> Sealed:
         """Return the same with the threshold left to the number of clients."""
         return dataclasses.replace(self, threshold=None)
