@@ -15,9 +15,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 help:  ## say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1|/' | column -t -s '|'
 
-demo: $(VENV)/.base  ## train the four hospitals: logistic regression, then a small neural network
-	@$(BIN)/hansa run heart-disease --model logistic
-	@$(BIN)/hansa run heart-disease --model mlp
+demo: $(VENV)/.base  ## four hospitals train one model, sealed, proven and private; then verify the run
+	@$(BIN)/hansa run heart-disease --proof --epsilon 3
+	@echo
+	@$(BIN)/hansa verify "$$(ls -td runs/heart-disease-* | head -n 1)"
 
 test: $(VENV)/.test  ## all tests: on JAX, then what depends on the backend on TensorFlow and PyTorch
 	KERAS_BACKEND=jax $(PYTEST) -n $(JOBS) --dist loadgroup -m "not slow"
@@ -67,7 +68,7 @@ $(BIN)/python:
 
 $(VENV)/.base: pyproject.toml | $(BIN)/python
 	@echo "Installing Hansa into $(VENV) (once; about a minute)"
-	@$(PIP) -e .
+	@$(PIP) -e '.[secure,privacy]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python

@@ -498,6 +498,11 @@ class Federation:
             "clients": clients_settings(self.clients, hide=None if plan.private is None else self._secret),
         }
 
+    @property
+    def verifiable(self) -> bool:
+        """Whether anyone can verify the last run from its folder's log (`hansa.verify`)."""
+        return self._plan is not None and self._plan.sums.verifiable
+
     def _engine_settings(self) -> dict[str, Any]:
         settings = {} if self._engine is None else self._engine.describe()
         return {"engine": settings} if settings else {}

@@ -108,6 +108,7 @@ Ctrl-C or a crash loses no finished round.
 
   [cyan]hansa run heart-disease[/cyan]                  four hospitals
   [cyan]hansa run heart-disease --model mlp[/cyan]      with a neural network
+  [cyan]hansa run heart-disease --proof --epsilon 3[/cyan]   sealed, proven, private
   [cyan]hansa run my.toml --rounds 50[/cyan]            your own (see: hansa new)
   [cyan]hansa run my.toml --engine vector[/cyan]        on all cores, compiled
   [cyan]hansa run my.toml --dry-run[/cyan]              what it would send and keep
@@ -147,6 +148,20 @@ def run(  # noqa: PLR0917 - typer passes options by name
             show_default="plain",
         ),
     ] = None,
+    proof: Annotated[
+        bool,
+        typer.Option("--proof", help="Each client proves that its sealed update is within the norm."),
+    ] = False,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(
+            help="Protect each single record: private local steps (DP-SGD) until this budget is spent.",
+            show_default=False,
+        ),
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option(help="The other half of the budget.", show_default="1e-5")
+    ] = None,
     engine: Annotated[
         str | None,
         typer.Option(
@@ -183,9 +198,8 @@ def run(  # noqa: PLR0917 - typer passes options by name
     from hansa.cli.resolve import Options
 
     where = {"engine": engine, "workers": workers, "address": address}
-    options = Options(
-        model=model, algorithm=algorithm, rounds=rounds, seed=seed, secure_sum=secure_sum, **where
-    )
+    asked = {"secure_sum": secure_sum, "proof": proof, "epsilon": epsilon, "delta": delta}
+    options = Options(model=model, algorithm=algorithm, rounds=rounds, seed=seed, **asked, **where)
     if rounds is not None and rounds < 1:
         raise ConfigurationError(f"--rounds must be a whole number of 1 or more, got {rounds}.")
     if resume is not None:

@@ -35,6 +35,7 @@ class RunKeys(Section):
     clients_validate: Literal["all", "cohort", "none"] = "all"
     validation_freq: int = 1
     local_metrics: bool = False
+    verifiable: bool = True
 
 
 class RecipeKeys(Section):

@@ -41,6 +41,7 @@ def estimate(job: Job) -> dict[str, Any]:
     memory = 4 * (plan.layout.size - plan.shared.size)
     memory += 4 * plan.shared.size if isinstance(plan.algorithm, Scaffold) else 0
     kept = state.weights.nbytes + sum(array.nbytes for array in state.slots.values()) + round(cohort * memory)
+    evidence = round(_to_verify(plan, cohort)) if keys.verifiable else 0
     return {
         "title": federation.title,
         "backend": federation.backend,
@@ -57,7 +58,8 @@ def estimate(job: Job) -> dict[str, Any]:
         "bytes_per_round": round(each_round),
         "bytes_total": round(each_round * keys.rounds),
         "checkpoint_bytes_per_round": kept,
-        "disk_bytes": kept * keys.rounds,
+        "verification_bytes_per_round": evidence,
+        "disk_bytes": (kept + evidence) * keys.rounds,
     }
 
 
@@ -71,10 +73,20 @@ def _sent(plan: Plan) -> int:
     return _through(plan.sums)
 
 
+def _to_verify(plan: Plan, cohort: float) -> float:
+    """Return the bytes of a round that are kept so that anyone can verify it: all but what holders are dealt."""
+    if not plan.sums.verifiable:
+        return 0.0
+    asked = 0 if plan.telling is None else len(plan.clients) if plan.clients_validate == "all" else cohort
+    told = 0.0 if plan.telling is None else asked * (_through(plan.telling) - _shares(plan.telling))
+    return cohort * (_through(plan.sums) - _shares(plan.sums)) + told
+
+
 def _through(sums: Planned) -> int:
     """Return the bytes that a client sends through a secure sum."""
     told = sums.describe()
-    return told["bytes"] + told.get("share_bytes", 0) + told.get("opening_bytes", 0)
+    parts = ("share_bytes", "opening_bytes", "proof_bytes")
+    return told["bytes"] + sum(told.get(part, 0) for part in parts)
 
 
 def _measuring(plan: Plan, cohort: float) -> float:
@@ -115,6 +127,8 @@ def tell_estimate(values: dict[str, Any], *, json: bool) -> None:
     console.print(Text("dry run: nothing is trained, nothing is written", style="dim"))
     console.print()
     kept = bytes_of(values["checkpoint_bytes_per_round"])
+    evidence = values["verification_bytes_per_round"]
+    to_verify = f", {bytes_of(evidence)} of sealed sums, for hansa verify" if evidence else ""
     down, up = bytes_of(values["bytes_down_per_client"]), bytes_of(values["bytes_up_per_client"])
     lines = [
         ("clients", f"{counted(values['clients'], 'client')} with {values['training_rows']:,} training rows"),
@@ -127,7 +141,7 @@ def tell_estimate(values: dict[str, Any], *, json: bool) -> None:
         ("a round", f"{bytes_of(values['bytes_per_round'])} of payload, evaluation included"),
         ("the run", f"{bytes_of(values['bytes_total'])} of payload"),
         ("sums", str(values["secure_sum"])),
-        ("disk", f"{bytes_of(values['disk_bytes'])} of checkpoints ({kept} a round)"),
+        ("disk", f"{bytes_of(values['disk_bytes'])}: {kept} a round of checkpoints{to_verify}"),
     ]
     for name, value in lines:
         line = Text(f"{name:10}", style="dim")

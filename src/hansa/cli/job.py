@@ -275,10 +275,13 @@ def _check_agrees(folder: Path, declaration: Declaration, options: Options) -> N
         "algorithm": "fedavg" if algorithm is None else algorithm.describe()["kind"],
         "seed": declaration.run.seed,
         "secure_sum": declaration.raw.get("secure_sum", {}).get("kind", "plain"),
+        "proof": None if declaration.secure_sum is None else declaration.secure_sum.proof_bits > 0,
+        "epsilon": declaration.raw.get("privacy", {}).get("epsilon"),
+        "delta": declaration.raw.get("privacy", {}).get("delta"),
     }
     for name, value in own.items():
         asked, option = getattr(options, name), name.replace("_", "-")
-        if asked is not None and asked != value:
+        if asked is not None and asked is not False and asked != value:
             raise ConfigurationError(
                 f"--{option} {asked} contradicts the run {folder}, which was begun with {name} {value}. "
                 f"Leave --{option} out, or start a new run."

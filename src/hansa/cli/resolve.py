@@ -13,6 +13,8 @@ from hansa.engine import ENGINES
 from hansa.errors import ConfigurationError, UnknownNameError
 from hansa.secure_sum import SECURE_SUMS
 
+DELTA = 1e-5
+"""Of a budget that is given by epsilon alone."""
 _LOCAL_WORK = ("epochs", "steps", "batch_size", "shuffle", "carry_over")
 
 
@@ -25,6 +27,9 @@ class Options:
     rounds: int | None = None
     seed: int | None = None
     secure_sum: str | None = None
+    proof: bool = False
+    epsilon: float | None = None
+    delta: float | None = None
     engine: str | None = None
     workers: int | None = None
     address: str | None = None
@@ -58,17 +63,41 @@ def resolved(raw: Mapping[str, Any], options: Options, *, name: str) -> dict[str
     result["run"] = {**run, **{key: value for key, value in asked.items() if value is not None}}
     if options.model is not None and "recipe" not in raw:
         result["model"] = _other_model(_table(raw, "model"), options.model)
-    if options.secure_sum is not None:
-        if options.secure_sum not in SECURE_SUMS:
-            raise UnknownNameError("secure sum", options.secure_sum, SECURE_SUMS)
-        section = _table(raw, "secure_sum")
-        kept = section if section.get("kind") == options.secure_sum else {}
-        result["secure_sum"] = {**kept, "kind": options.secure_sum}
+    result |= _secure_sum(raw, options) | _privacy(raw, options)
     if options.algorithm is not None:
         if options.algorithm not in ALGORITHMS:
             raise UnknownNameError("algorithm", options.algorithm, ALGORITHMS)
         result["algorithm"] = {"kind": options.algorithm, **_local_work(result)}
     return result
+
+
+def _secure_sum(raw: Mapping[str, Any], options: Options) -> dict[str, Any]:
+    """Return the section ``[secure_sum]`` that the options ask for; ``--proof`` alone seals."""
+    kind = options.secure_sum or ("sealed" if options.proof else None)
+    if kind is None:
+        return {}
+    if kind not in SECURE_SUMS:
+        raise UnknownNameError("secure sum", kind, SECURE_SUMS)
+    if options.proof and kind != "sealed":
+        raise ConfigurationError(
+            f"--proof proves norms of sealed updates; --secure-sum {kind} has none. Leave --secure-sum out."
+        )
+    section = _table(raw, "secure_sum")
+    kept = section if section.get("kind") == kind else {}
+    return {"secure_sum": {**kept, "kind": kind, **({"proof": "norm"} if options.proof else {})}}
+
+
+def _privacy(raw: Mapping[str, Any], options: Options) -> dict[str, Any]:
+    """Return the section ``[privacy]`` that ``--epsilon`` asks for, or changes."""
+    asked = {"epsilon": options.epsilon, "delta": options.delta}
+    asked = {key: value for key, value in asked.items() if value is not None}
+    if not asked:
+        return {}
+    section = dict(_table(raw, "privacy"))
+    if not section and options.epsilon is None:
+        raise ConfigurationError("--delta needs --epsilon, the other half of a budget.")
+    section.pop("noise_multiplier", None)  # a budget takes its place
+    return {"privacy": {"kind": "record", "delta": DELTA, **section, **asked}}
 
 
 def _table(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -114,6 +114,7 @@ def _fit(job: Job, made: Assembled, ways: Ways, display: Display | None) -> None
         clients_validate=keys.clients_validate,
         validation_freq=keys.validation_freq,
         local_metrics=keys.local_metrics,
+        verifiable=keys.verifiable,
         keep={RUN_TOML: job.text(made.federation.backend)},
     )
 
@@ -228,7 +229,10 @@ def _last_lines(job: Job, made: Assembled, ways: Ways) -> list[tuple[str, str]]:
         lines.append(("Privacy", str(federation.guarantee())))
     if (ways.folder / "model.keras").is_file():
         lines.append(("Model", f"{ways.folder / 'model.keras'}  (hash {federation.model_hash[:12]})"))
-    return [*lines, ("Report", str(ways.folder / "report.html"))]
+    lines.append(("Report", str(ways.folder / "report.html")))
+    if job.declaration.run.verifiable and federation.verifiable:
+        lines.append(("Verify", f"hansa verify {ways.folder}"))
+    return lines
 
 
 def _summary(made: Assembled, ways: Ways, comparison: Comparison | None) -> Mapping[str, Any]:

@@ -86,7 +86,16 @@ class Bounds:
     @functools.cached_property
     def sizes(self) -> zk_parameters.Parameters:
         """Rows and columns of the proof."""
-        return zk_parameters.choose(self.dimension + N + self.bit_cells + 4, bits=self.bits)
+        return zk_parameters.choose(self._cells, bits=self.bits)
+
+    @property
+    def _cells(self) -> int:
+        return self.dimension + N + self.bit_cells + 4
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of a proof, about, without the hashes of shares."""
+        return self.sizes.proof_bytes(self._cells)
 
     def fault(self) -> str:
         """Return why such a bound cannot be proven; empty where it can."""

@@ -138,7 +138,11 @@ class Parameters:
             "survivors": self.survivors,
             "packed": self.packed,
             "scale": self.scale,
-            **({} if self.proof is None else {"proof": self.proof.describe()}),
+            **(
+                {}
+                if self.proof is None
+                else {"proof": self.proof.describe(), "proof_bytes": self.proof.bytes}
+            ),
             "bytes": 8 * N * self.elements,
             "share_bytes": self.share_bytes * self.holders,
             "opening_bytes": 8 * N,

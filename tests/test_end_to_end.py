@@ -1,0 +1,103 @@
+"""Four hospitals, sealed and proven: one is silent in a round, one cheats in another. Anyone verifies it."""
+
+import json
+import shutil
+from unittest import mock
+
+import numpy as np
+import pytest
+
+import hansa
+from hansa.recipes import RECIPES
+from hansa.secure_sum.sealed import dealing
+from hansa.secure_sum.sealed import seal as sealing
+from hansa.secure_sum.sealed.party import Party
+from hansa.testing.faults import SILENT, Unreliable
+from hansa.zk import prover
+
+pytestmark = pytest.mark.xdist_group("end to end")
+ABSENT, LIAR, ROUNDS = "hungary", "va", 4
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Train: Hungary is silent in round 1, VA's update is a thousand times too large in round 2."""
+    folder = tmp_path_factory.mktemp("end_to_end") / "run"
+    federation = RECIPES["heart-disease"].build(model="logistic", seed=0, algorithm=None)
+    federation.secure_sum = hansa.Sealed(proof=hansa.NormBound())
+    federation.engine = Unreliable(hansa.Local(), {(1, "train"): (ABSENT,)})
+    real = Party.seal
+
+    def seal(self, vector, place):
+        lies = self.member.name == LIAR and place.purpose == "train" and place.round == 2
+        return real(self, np.append(vector[:-1] * 1000, vector[-1]) if lies else vector, place)
+
+    with (
+        mock.patch.object(Party, "seal", seal),
+        mock.patch.object(sealing, "_check_vector", lambda *_: None),
+        mock.patch.object(dealing, "prove", lambda *known: prover.prove(*known, check=False)),
+    ):
+        federation.fit(ROUNDS, run=folder)
+    return folder, federation
+
+
+def test_the_run_finishes_and_names_both(run):
+    folder, federation = run
+    first, silent, lied, last = federation.records
+    assert not first.dropped and not last.dropped
+    assert silent.dropped == {ABSENT: SILENT}
+    assert list(lied.dropped) == [LIAR] and lied.dropped[LIAR].startswith("its proof was rejected")
+    assert not any(record.void for record in federation.records)
+    page = (folder / "report.html").read_text()
+    assert SILENT in page and "its proof was rejected" in page
+
+
+def test_anyone_verifies_it_from_its_folder_and_from_its_bundle(run, tmp_path):
+    folder, federation = run
+    bundle = hansa.export(folder, tmp_path / "run.zip")
+    for path in (folder, bundle):
+        found = hansa.verify(path)
+        assert (found.verdict, found.failure, found.unchecked) == ("verified", "", ())
+        assert [check.summed for check in found.rounds] == [4, 3, 3, 4]
+        assert [check.proofs for check in found.rounds] == [4, 3, 3, 4]
+        assert [check.step for check in found.rounds] == ["exact"] * ROUNDS
+        assert [dict(check.left_out) for check in found.rounds] == [
+            dict(r.dropped) for r in federation.records
+        ]
+        assert found.rounds[-1].model_hash == federation.model_hash
+
+
+@pytest.mark.parametrize(
+    "where", ["config.json", "log/public.jsonl", "log/private.jsonl", "blobs", "history.jsonl"]
+)
+def test_a_changed_byte_is_found(run, tmp_path, where):
+    folder = shutil.copytree(run[0], tmp_path / "run")
+    path = folder / where
+    if path.is_dir():
+        path = max((blob for blob in path.rglob("*") if blob.is_file()), key=lambda blob: blob.stat().st_size)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    found = hansa.verify(folder)
+    assert found.verdict == "failed"
+    assert path.name in found.failure
+
+
+def test_a_seal_that_is_taken_out_of_the_log_is_missed(run, tmp_path):
+    """The chain is made anew, as whoever has the folder could."""
+    from hansa.store.log import Log
+
+    folder = shutil.copytree(run[0], tmp_path / "run")
+    (folder / "log" / "private.jsonl").unlink()  # a bundle has none either
+    lines = (folder / "log" / "public.jsonl").read_text().splitlines()
+    log = Log.create(folder / "log" / "public.jsonl", stream="public")
+    for line in lines:
+        entry = json.loads(line)
+        if entry["body"].get("round") == 0 and entry["kind"] == "round":
+            sums = entry["body"]["sums"]["train"]["train"]
+            del sums["blobs"]["va"]
+            sums["silent"]["va"] = SILENT
+        log.append(entry["kind"], entry["body"])
+    found = hansa.verify(folder)
+    assert found.verdict == "failed"
+    assert found.failure.startswith("round 0: ")
