@@ -74,7 +74,7 @@ def _sent(plan: Plan) -> int:
 
 
 def _to_verify(plan: Plan, cohort: float) -> float:
-    """Return the bytes of a round that are kept so that anyone can verify it: all but what holders are dealt."""
+    """Return the bytes of a round that are kept for whoever verifies it: all but what holders are dealt."""
     if not plan.sums.verifiable:
         return 0.0
     asked = 0 if plan.telling is None else len(plan.clients) if plan.clients_validate == "all" else cohort
