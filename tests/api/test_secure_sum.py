@@ -140,7 +140,7 @@ def test_a_run_goes_on_with_its_keys(kind, tmp_path):
     keys = tmp_path / "run" / "keys.json"
     assert stat.S_IMODE(keys.stat().st_mode) == 0o600
     config = json.loads((tmp_path / "run" / "config.json").read_bytes())
-    assert set(config["roster"]["members"]) == {"c0", "c1", "c2", "c3"}
+    assert [member["name"] for member in config["roster"]["members"]] == ["c0", "c1", "c2", "c3"]
     private = json.loads(keys.read_bytes())["keys"]["c0"]
     for file in (tmp_path / "run").rglob("*"):
         if file.is_file() and file != keys:
