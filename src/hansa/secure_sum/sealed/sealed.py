@@ -29,6 +29,7 @@ class NormBound:
     """Every client proves that its sealed update is within the norm it was quantised to, and shows no more.
 
     Whose proof fails is left out of the sum and named. Metrics are no part of the model, and not proven.
+    Where clients add noise, its norm is proven as well, apart; that it is noise is not shown.
 
     Assumes:
         SHA-256 and SHAKE-256 as random oracles, AES-256 as an ideal cipher. The statement has not been
