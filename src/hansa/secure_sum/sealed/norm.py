@@ -17,7 +17,7 @@ Source:
 Not shown:
     Anything of the direction of x, or of the data that it was learned from. Nor that η is noise: who lies
     takes any η of norm T, and adds up to B + T to a sum, in a direction of its choice. A bound of B + T on
-    x + η alone would leave it no more, since every such vector is a sum of two.
+    x + η alone would leave it no more: but for rounding, each such vector is a sum of two.
 """
 
 from __future__ import annotations
