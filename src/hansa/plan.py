@@ -207,17 +207,18 @@ class Plan:
         members = self.cohort.members(len(self.clients))
         if encoder is None:
             return Shape(dimension=size, members=members, bound=None)
+        private = self._bound(encoder)
         return Shape(
             dimension=size,
             members=members,
-            bound=self._most(encoder),
+            bound=self._most(encoder, private),
             norm=encoder.grid.bound_l2,
             max_weight=encoder.max_weight,
+            noise=(private.noise_norm or None) if isinstance(private, ClientLevel) else None,
         )
 
-    def _most(self, encoder: Encoder) -> int:
+    def _most(self, encoder: Encoder, private: Privacy | None) -> int:
         """Return the largest magnitude of a client's integers, with the noise that it may add."""
-        private = self._bound(encoder)
         return encoder.bound + (private.largest_noise if isinstance(private, ClientLevel) else 0)
 
     def _bound(self, encoder: Encoder | None) -> Privacy | None:
@@ -304,10 +305,13 @@ class Plan:
         """What clients prove of their updates, in words; empty for nothing."""
         if self.encoder is None or not self.secure_sum.proof_bits:
             return ""
-        grid = self.encoder.grid
+        grid, noise = self.encoder.grid, self.sums.noise_norm
+        beside = (
+            "" if noise is None else f", without its noise, whose norm is at most {noise * grid.scale:.6g}"
+        )
         return (
             f"the norm of every update is at most {grid.bound_l2 * grid.scale:.6g} (clipped to "
-            f"{grid.clip_l2:g}, and rounded), exactly; "
+            f"{grid.clip_l2:g}, and rounded){beside}, exactly; "
             f"to forge that takes 2^{self.secure_sum.proof_bits} tries"
         )
 
@@ -425,11 +429,6 @@ def _check_privacy(plan: Plan) -> None:
     if isinstance(private, ClientLevel):
         _check_client_level(plan, private)
     _ = plan.private
-    if getattr(private, "integers", False) and plan.secure_sum.proof_bits:
-        raise ConfigurationError(
-            f"{name} lets clients add noise to what they send, whose norm cannot be proven yet. Leave the "
-            "proof out, or take CentralDP or RecordDP."
-        )
     if isinstance(private, DistributedDP) and plan.cohort.members(len(plan.clients)) is None:
         raise ConfigurationError(
             f"{name} divides its noise among a fixed number of clients, and this cohort has none. Take "
@@ -509,7 +508,7 @@ def _check_sum(plan: Plan) -> None:
             )
         # Sums of a simulation are float64, which is exact to 2^53.
         members = plan.cohort.members(len(plan.clients)) or len(plan.clients)
-        check_room(plan._most(plan.encoder), members, modulus=2**54)
+        check_room(plan._most(plan.encoder, plan.private), members, modulus=2**54)
     if not plan.secure_sum.sends_update and plan.local_metrics:
         raise ConfigurationError(
             "local_metrics tells what each client measures before and after its training, which a secure sum "

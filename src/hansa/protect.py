@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hansa.data.describe import describe_array, describe_examples
 from hansa.encode import clip
+from hansa.encode.integers import largest_each, square_norm
 from hansa.errors import UpdateError, VoidRoundError
 from hansa.plan import Plan
 from hansa.privacy import (
@@ -41,6 +42,7 @@ FINE = 24
 """A clip is at least so many steps of the grid for sums of floats, as a power of two."""
 COARSER = 16
 """The same where noise is correlated, which needs room for its own grid below the steps."""
+LOUD = "its noise is longer than can be proven, which has a chance below 2^-64; it abstains"
 
 
 # client half
@@ -70,7 +72,9 @@ def protected(plan: Plan, client: str, reply: Reply, *, start: Start, seeds: See
 
     What cannot be used is dropped before anything is clipped: NaN and infinities. Where clients add noise, it
     is an update of zero with all of its noise: who is not trusted must not see which client's was dropped,
-    nor whether a round is void because of one.
+    nor whether a round is void because of one. Where the norm of noise is proven, update and noise are two
+    rows, and a client with longer noise than it can prove abstains: that tells of its noise, and of nothing
+    else. Drawn again, noise would be of another law than is accounted for.
     """
     private, delta = cast("ClientLevel", plan.private), reply.delta
     reason = "" if delta is None else unusable(delta)
@@ -88,11 +92,17 @@ def protected(plan: Plan, client: str, reply: Reply, *, start: Start, seeds: See
     rounding = seeds.hidden.stream("quantise", client, start.round)
     integers, clipped = plan.encoder.encode(vector, 1.0, seed=start.seed, randomness=rounding)
     if private.integers:
-        most = plan.encoder.bound + private.largest_noise
         # Other integers get other noise, so that a round that is played again never sends two with the same.
         seen = hashlib.sha256(np.asarray(integers, "<i8").tobytes()).digest().hex()
         key = seeds.hidden.key("noise", client, start.round, seen)
-        integers = np.clip(integers + _own_noise(private, len(integers), key), -most, most)
+        noise, norm = _own_noise(private, len(integers), key), plan.sums.noise_norm
+        if norm is None:
+            most = plan.encoder.bound + private.largest_noise
+            integers = np.clip(integers + noise, -most, most)
+        elif largest_each(noise) > private.largest_noise or square_norm(noise) > norm * norm:
+            return dataclasses.replace(reply, delta=None, refusal=LOUD)
+        else:
+            integers = np.stack([integers, noise])
     return dataclasses.replace(reply, delta=Delta(vector=integers, weight=1.0), clipped=clipped)
 
 

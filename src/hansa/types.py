@@ -195,7 +195,7 @@ class Delta:
 
     Attributes:
         vector: Flat update, float32, shape ``(d,)``; see `hansa.tree.Layout`. Where updates are quantised,
-            the integers that are summed, int64.
+            the integers that are summed, int64; where the norm of noise is proven, two rows: update, noise.
         weight: Weight in the mean, 0 or greater (number of training examples, or 1).
     """
 

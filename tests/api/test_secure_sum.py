@@ -381,12 +381,6 @@ def test_a_norm_that_is_all_in_one_value_makes_no_round_void(monkeypatch, aggreg
     assert not made.records[0].void
 
 
-def test_clients_that_add_noise_cannot_prove_a_norm_yet():
-    private = hansa.privacy.DistributedDP(rounds=2, noise_multiplier=1.0)
-    with pytest.raises(ConfigurationError, match="cannot be proven yet"):
-        federation(population((10, 10, 10, 10)), secure_sum=PROVEN, privacy=private).plan()
-
-
 @pytest.mark.parametrize("proof", ["norms", 1, True, b"norm"])
 def test_a_proof_that_there_is_not(proof):
     with pytest.raises(ConfigurationError, match=r"Sealed\.proof must be"):

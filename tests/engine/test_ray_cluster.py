@@ -15,11 +15,15 @@ import pytest
 
 import hansa
 from hansa.algorithms.algorithm import Algorithm, add_mean
+from hansa.cohort import FixedSize
 from hansa.engine import ENGINES, RayCluster, Vector
 from hansa.engine.ray_rows import Packer, arrays_of
 from hansa.engine.ray_session import SESSION, _check_reachable, load_ray
+from hansa.engine.ray_setup import recipe
 from hansa.engine.ray_worker import Failure, RemoteTraceback
 from hansa.errors import ConfigurationError, DataError, MissingExtraError, UnknownNameError, UpdateError
+from hansa.privacy import Budget, DistributedDP
+from hansa.rng import Seeds
 from hansa.types import Ask, Examples
 from least_squares import federation
 
@@ -217,6 +221,20 @@ def test_the_bytes_are_those_of_the_vector_engine_on_every_backend(cluster, norm
 def test_secure_sums_give_the_same_bytes(cluster, settings):
     clients = people(5)
     assert same(fitted(Vector(), clients, **settings), fitted(cluster, clients, **settings))
+
+
+@pytest.mark.parametrize("secure_sum", ["sealed", hansa.Sealed(proof="norm")], ids=["sealed", "proven"])
+@pytest.mark.parametrize("known", [{"noise_multiplier": 1.0}, {"budget": Budget(epsilon=8.0, delta=1e-3)}])
+def test_workers_add_the_noise_that_is_promised(secure_sum, known):
+    """They knew of a plain sum: of fewer shares than a sum opens with, and of cohorts that nobody knows."""
+    privacy = DistributedDP(rounds=2, participation=FixedSize(4), **known)
+    made = hansa.Federation(builder(), people(9), secure_sum=secure_sum, privacy=privacy, seed=3)
+    plan, learner = made.plan(), types.SimpleNamespace(recipe=())
+    sent, _ = load_ray().cloudpickle.loads(recipe(plan, learner, Seeds(3)))
+    assert sent.private.noise == plan.private.noise
+    assert sent.private.share == plan.private.share
+    assert sent.private.sharers == 3
+    assert sent.sums.noise_norm == plan.sums.noise_norm
 
 
 class Elsewhere:

@@ -54,13 +54,16 @@ def recipe(plan: Plan, learner: KerasLearner, seeds: Seeds) -> bytes:
     """Return what a worker makes model and plan of, pickled: only what clients need of the plan."""
     cloudpickle: Any = load_ray().cloudpickle
     kept = "examples" if callable(plan.aggregate) else plan.aggregate
+    # The driver has the keys: workers return integers, and it seals them. Noise that clients add depends on
+    # the sum, though: on its fewest clients, on whether cohorts are secret, on whether it is proven apart.
+    noisy = getattr(plan.privacy, "integers", False)
     clients = replace(
         plan,
         server_optimizer=None,
         aggregate=kept,
         cards={},
         quantise=plan.settled,
-        secure_sum=Plain(),  # the driver has the keys: workers return integers, and it seals them
+        secure_sum=plan.secure_sum if noisy else Plain(),
         roster=None,
     )
     try:

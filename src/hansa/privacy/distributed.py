@@ -11,6 +11,7 @@ from hansa.errors import ConfigurationError
 from hansa.privacy.budget import group_of, is_whole
 from hansa.privacy.events import Event, Skellam
 from hansa.privacy.interface import TAIL, ClientLevel, Facts
+from hansa.privacy.tails import skellam_norm
 
 
 @final
@@ -66,6 +67,11 @@ class DistributedDP(ClientLevel):
     def largest_noise(self) -> int:
         """The most noise that a client adds to one of its integers; more has a chance below ``2**-100``."""
         return math.ceil(TAIL * (self.share**0.5 + TAIL)) if self.share else 0
+
+    @property
+    def noise_norm(self) -> int:
+        """The most that the norm of a client's noise may be; more has a chance below ``2**-72``."""
+        return skellam_norm(self.share, self.facts.size) if self.facts is not None and self.share else 0
 
     def step(self, noise: float) -> Event:
         """Return what one release spends: that of the Skellam noise on the grid, where it is known."""

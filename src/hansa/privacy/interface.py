@@ -341,6 +341,11 @@ class ClientLevel(Privacy):
         """The most noise that a client adds to one of its integers; more has a chance below ``2**-100``."""
         return 0
 
+    @property
+    def noise_norm(self) -> int:
+        """The most that the norm of a client's noise may be; more has a chance below ``2**-72``."""
+        return 0
+
     def step(self, noise: float) -> Event:
         """Return what one release spends on one who is in it, with a noise multiplier."""
         return Gaussian(noise_multiplier=noise / group_of(self.protects))

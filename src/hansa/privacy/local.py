@@ -8,6 +8,7 @@ from typing import ClassVar, final
 
 from hansa.errors import ConfigurationError
 from hansa.privacy.interface import TAIL, ClientLevel
+from hansa.privacy.tails import gaussian_norm
 from hansa.privacy.terms import Neighbours
 
 
@@ -50,6 +51,11 @@ class LocalDP(ClientLevel):
     def largest_noise(self) -> int:
         """The most noise that a client adds to one of its integers; more has a chance below ``2**-100``."""
         return 0 if self.facts is None else math.ceil(TAIL * self.noise * self.facts.bound) + 1
+
+    @property
+    def noise_norm(self) -> int:
+        """The most that the norm of a client's noise may be; more has a chance below ``2**-72``."""
+        return 0 if self.facts is None else gaussian_norm(self.noise * self.facts.bound, self.facts.size)
 
     def trust(self) -> str:
         """Return who sees what without noise, in words."""

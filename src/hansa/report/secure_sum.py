@@ -74,6 +74,10 @@ def _numbers(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         shown.append(
             ("Norm that each client proves its update within, in steps", count(told["proof"]["norm"]))
         )
+        if isinstance(told["proof"].get("noise"), int):
+            shown.append(
+                ("Norm that each client proves its noise within, in steps", count(told["proof"]["noise"]))
+            )
     if isinstance(told.get("bytes"), int):
         shown.append(("Sent by a client for its update", size(told["bytes"])))
     if isinstance(told.get("share_bytes"), int):

@@ -64,6 +64,7 @@ class Shape:
         bound: Most that one integer's absolute value may be; None where vectors are floats.
         norm: Most that a vector's norm may be, where that is bounded; with weights, divided by its weight.
         max_weight: Most that a vector's weight, its last coordinate, may be; None where vectors have none.
+        noise: Most that the norm of the noise in a vector may be, where clients add some.
     """
 
     dimension: int
@@ -71,6 +72,7 @@ class Shape:
     bound: int | None
     norm: int | None = None
     max_weight: int | None = None
+    noise: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +106,14 @@ class Planned(abc.ABC):
     def fewest(self) -> int:
         """Fewest clients in a sum that is opened; 0 where a sum of any number is."""
         return 0
+
+    @property
+    def noise_norm(self) -> int | None:
+        """The most that the norm of a client's noise may be, where it is proven apart from its update.
+
+        Then clients give vectors of two rows, update and noise, and abstain with longer noise.
+        """
+        return None
 
     @abc.abstractmethod
     def collect(self, ask: Ask, *, number: int) -> Phases:

@@ -12,69 +12,18 @@ from hypothesis import strategies as st
 
 from hansa.crypto import field
 from hansa.crypto.arithmetic import P
-from hansa.crypto.envelope import ExchangeKey
 from hansa.crypto.ring import N, from_ntt, multiply
-from hansa.crypto.signature import SigningKey
 from hansa.errors import ConfigurationError
-from hansa.secure_sum.interface import Keys
-from hansa.secure_sum.roster import Place, Roster
 from hansa.secure_sum.sealed import witness as witness_module
 from hansa.secure_sum.sealed.bounds import LARGEST_NORM, Bounds
 from hansa.secure_sum.sealed.coordinator import Coordinator
 from hansa.secure_sum.sealed.dealing import Dealer, head_bytes
 from hansa.secure_sum.sealed.norm import _transposed, powers_of
 from hansa.secure_sum.sealed.parameters import choose
-from hansa.secure_sum.sealed.party import Party
 from hansa.secure_sum.sealed.projections import combine, entries, project
 from hansa.secure_sum.sealed.seal import public_element, seal
 from hansa.zk import prover
-
-CONFIGURATION = b"c" * 32
-NORM = 5000
-
-
-def parameters_of(dimension=6, members=4, norm=NORM, max_weight=None, bound=NORM):
-    def proof(elements):
-        return Bounds(norm=norm, max_weight=max_weight, dimension=dimension, elements=elements)
-
-    return choose(dimension=dimension, members=members, bound=bound * (max_weight or 1), proof=proof)
-
-
-class Run:
-    """Four parties, and one attempt at a sum with proofs."""
-
-    def __init__(self, **settings):
-        self.parameters = parameters_of(**settings)
-        self.keys = {f"c{i}": Keys(ExchangeKey.fresh(), SigningKey.fresh()) for i in range(4)}
-        self.parties = {name: Party(name, keys, {}) for name, keys in self.keys.items()}
-        self.roster = Roster(tuple(party.member for party in self.parties.values()))
-        for party in self.parties.values():
-            party.join(self.roster, CONFIGURATION, self.parameters)
-        self.place = self.at(0)
-        self.server = Coordinator(self.roster, self.parameters, self.place)
-
-    def at(self, number):
-        return Place(
-            configuration=CONFIGURATION,
-            roster=self.roster.hash,
-            payload=b"m" * 32,
-            round=number,
-            attempt=0,
-            cohort=tuple(self.keys),
-        )
-
-    @property
-    def dealer(self):
-        return Dealer(self.parameters, self.place)
-
-    def shown(self, vector, name="c0"):
-        """A seal of a vector, its key and what is dealt."""
-        vector = np.asarray(vector, np.int64)
-        sealed, key = seal(vector, self.parameters, "sealed sum", *self.place.parts)
-        return sealed, key, self.dealer.deal(self.parties[name].member, vector, sealed, key)
-
-    def why(self, sealed, proof, name="c0"):
-        return self.dealer.why_rejected(self.parties[name].member, sealed, proof)
+from norm_run import NORM, Run, parameters_of, summed
 
 
 @pytest.fixture(scope="module")
@@ -345,18 +294,7 @@ def _once(run):
 
 def test_a_sum_with_proofs_is_the_plain_one(run):
     vectors = {name: np.arange(6, dtype=np.int64) * (i + 1) - 7 for i, name in enumerate(run.keys)}
-    np.testing.assert_array_equal(_summed(run, run.at(7), vectors).total, sum(vectors.values()))
-
-
-def _summed(run, place, vectors):
-    server = Coordinator(run.roster, run.parameters, place)
-    seals = {name: run.parties[name].seal(vectors[name], place) for name in vectors}
-    delivery = server.deliver(seals)
-    complaints = {name: run.parties[name].receive(delivery[name], place) for name in delivery}
-    assert not any(told.reasons for told in complaints.values())
-    survivors = server.survivors(complaints)
-    locks = server.locks({name: run.parties[name].lock(survivors, place) for name in server.holders})
-    return server.sum({name: run.parties[name].open(survivors, locks, place) for name in server.holders})
+    np.testing.assert_array_equal(summed(run, run.at(7), vectors).total, sum(vectors.values()))
 
 
 @pytest.mark.usefixtures("careless")
@@ -365,7 +303,7 @@ def test_one_large_value_within_the_norm_makes_no_sum_void():
     run = Run(bound=500)  # an honest client's values are smaller than its norm
     vectors = {name: np.full(6, 10, np.int64) for name in run.keys}
     vectors["c2"] = np.array([NORM, 0, 0, 0, 0, 0])
-    np.testing.assert_array_equal(_summed(run, run.at(3), vectors).total, sum(vectors.values()))
+    np.testing.assert_array_equal(summed(run, run.at(3), vectors).total, sum(vectors.values()))
 
 
 def test_a_proof_of_endless_length_is_not_hashed(run, monkeypatch):

@@ -26,6 +26,7 @@ class Bounds:
         dimension: Coordinates of a vector, the weight included.
         elements: Ring elements of a seal.
         bits: Of soundness.
+        noise: T, the norm of the noise that a client adds to its vector, proven apart; None where none does.
     """
 
     norm: int
@@ -33,13 +34,19 @@ class Bounds:
     dimension: int
     elements: int
     bits: int = 100
+    noise: int | None = None
 
     @property
     def vector_norm(self) -> int:
-        """B: the most that the norm of the whole vector can be."""
+        """B: the most that the norm of the whole vector can be, without noise."""
         if self.max_weight is None:
             return self.norm
         return math.isqrt(self.max_weight**2 * (self.norm**2 + 1)) + 1
+
+    @property
+    def sealed_norm(self) -> int:
+        """B + T: the most that the norm of what is in a seal can be."""
+        return self.vector_norm + (self.noise or 0)
 
     @property
     def coordinates(self) -> int:
@@ -71,6 +78,16 @@ class Bounds:
         """Bits of the slack of the sum of squares."""
         return (self.vector_norm**2).bit_length()
 
+    @property
+    def noise_width(self) -> int:
+        """The same of projections of the noise; 0 where there is none."""
+        return 0 if self.noise is None else _width(self.noise)
+
+    @property
+    def noise_places(self) -> tuple[int, int]:
+        """How many bits each projection of the noise takes, and the slack of its sum of squares."""
+        return (0, 0) if self.noise is None else (self.noise_width.bit_length(), (self.noise**2).bit_length())
+
     @functools.cached_property
     def places(self) -> tuple[int, int, int, int]:
         """How many bits each projection of x and of (e, s), the slack, and the weight take."""
@@ -81,7 +98,14 @@ class Bounds:
     def bit_cells(self) -> int:
         """Bits that are committed."""
         each, error, slack, weight = self.places
-        return ROWS * (each + error) + slack + 2 * weight
+        noise, noise_slack = self.noise_places
+        return ROWS * (each + error) + slack + 2 * weight + ROWS * noise + noise_slack
+
+    @property
+    def noise_bits(self) -> int:
+        """The first of the bits about the noise, behind all others."""
+        noise, noise_slack = self.noise_places
+        return self.bit_cells - ROWS * noise - noise_slack
 
     @functools.cached_property
     def sizes(self) -> zk_parameters.Parameters:
@@ -90,7 +114,8 @@ class Bounds:
 
     @property
     def _cells(self) -> int:
-        return self.dimension + N + self.bit_cells + 4
+        vectors = self.dimension * (1 if self.noise is None else 2)
+        return vectors + N + self.bit_cells + 4
 
     @property
     def bytes(self) -> int:
@@ -99,19 +124,29 @@ class Bounds:
 
     def fault(self) -> str:
         """Return why such a bound cannot be proven; empty where it can."""
-        for width, count in ((self.width, self.dimension), (self.error_width, self.coordinates)):
+        of_vectors = [(self.width, self.dimension), (self.noise_width, self.dimension)]
+        for width, count in (*of_vectors, (self.error_width, self.coordinates)):
             if 4 * width * count >= P:
                 return f"projections of {count} coordinates could wrap around the field"
         if self.vector_norm > LARGEST_NORM or (16 * self.width) ** 2 // 26 + 2**self.slack_bits >= P:
             return f"norms up to {LARGEST_NORM} can be proven, and a vector's may be {self.vector_norm}"
+        noise = self.noise or 0
+        if noise > LARGEST_NORM or (16 * self.noise_width) ** 2 // 26 + 2 ** self.noise_places[1] >= P:
+            return f"norms up to {LARGEST_NORM} can be proven, and that of a client's noise may be {noise}"
         return ""
 
     def explain(self) -> str:
         """Return in words what is proven."""
         weighed = "" if self.max_weight is None else f" times a weight of up to {self.max_weight}"
+        noise = ""
+        if self.noise is not None:
+            noise = (
+                f" without its noise, whose norm is at most {self.noise} (so that who lies adds up to "
+                f"{self.sealed_norm} to a sum)"
+            )
         return (
-            f" Every client proves that its vector's norm is at most {self.norm}{weighed}, exactly, and that "
-            f"the shares that it dealt are of its key; to forge that takes 2^{self.bits} tries."
+            f" Every client proves that its vector's norm is at most {self.norm}{weighed}{noise}, exactly, "
+            f"and that the shares that it dealt are of its key; to forge that takes 2^{self.bits} tries."
         )
 
     def describe(self) -> dict[str, Any]:
@@ -124,6 +159,7 @@ class Bounds:
             "bits": self.bits,
             "row": self.sizes.row,
             "columns": self.sizes.columns,
+            **({} if self.noise is None else {"noise": self.noise, "noise_width": self.noise_width}),
         }
 
 

@@ -2,7 +2,7 @@
 
 There are x and s such that, with e = b − a · s − Δ · x: ‖x‖ ≤ B in the integers, exactly (with weights:
 x = (w · u, w), ‖w · u‖ ≤ C · w and 0 ≤ w ≤ w_max); ‖(e, s)‖ is below β; and the shares that were dealt are of
-this s.
+this s. Where clients add noise η, what is sealed is x + η, and ‖η‖ ≤ T in the integers, exactly.
 
 How. x, s and a random mask g₀ are committed, with hashes of all shares. Then 256 random projections of x and
 of (e, s) are drawn, and γ. Bits of the projections and of the slack B² − ‖x‖² are committed, and the
@@ -15,7 +15,9 @@ Source:
     16 W / √26 but for 2^-128. The statement as a whole is ours, and has not been reviewed by outsiders.
 
 Not shown:
-    Anything of the direction of x, or of the data that it was learned from.
+    Anything of the direction of x, or of the data that it was learned from. Nor that η is noise: who lies
+    takes any η of norm T, and adds up to B + T to a sum, in a direction of its choice. A bound of B + T on
+    x + η alone would leave it no more: but for rounding, each such vector is a sum of two.
 """
 
 from __future__ import annotations
@@ -88,6 +90,8 @@ class NormStatement:
             Segment(name="bits", cells=bounds.bit_cells, stage=1, boolean=True),
         ]
         self.segments = segments if whole else [*segments, Segment(name="weight", cells=1)]
+        if bounds.noise is not None:
+            self.segments.append(Segment(name="noise", cells=bounds.dimension))
         self.messages = (LEAF * holders, 16 * threshold)
         numbers = sorted((name, str(value)) for name, value in bounds.describe().items())
         self.digest = digest(
@@ -116,10 +120,15 @@ class NormStatement:
         else:
             squares, constant = {"vector": 1, "weight": -(bounds.norm**2)}, 0
         total = QuadraticSum(squares=squares, linear=[("bits", cells, powers)], constant=constant)
-        blocks = [_Block(self, *challenges(seeds[0]), polynomial.reshape(-1, 2)[0])]
-        return Constraints(
-            linear=[*blocks, *([_WeightBits(bounds, first + slack)] if weight else [])], sums=[total]
-        )
+        projections, gammas = challenges(seeds[0])
+        blocks = [_Block(self, projections, gammas, polynomial.reshape(-1, 2)[0])]
+        weights = [_WeightBits(bounds, first + slack)] if weight else []
+        if bounds.noise is None:
+            return Constraints(linear=[*blocks, *weights], sums=[total])
+        first, slack = bounds.noise_bits + ROWS * bounds.noise_places[0], bounds.noise_places[1]
+        cells, powers = list(range(first, first + slack)), [1 << i for i in range(slack)]
+        loud = QuadraticSum(squares={"noise": 1}, linear=[("bits", cells, powers)], constant=bounds.noise**2)
+        return Constraints(linear=[*blocks, *weights, _Noise(bounds, projections)], sums=[total, loud])
 
 
 def challenges(seed: bytes) -> tuple[bytes, Field]:
@@ -158,6 +167,8 @@ class _Block:
         _plus(weights["vector"], of_vector[:cells])
         if bounds.max_weight is not None:
             _plus(weights["weight"], of_vector[cells:])
+        if bounds.noise is not None:  # x + η is in the seal
+            _plus(weights["noise"], field.sub(np.zeros(2, np.uint64), scaled))
         on_errors = np.ascontiguousarray(rows[1, :size].T).reshape(2, bounds.elements, N)
         seal = np.ascontiguousarray(of._seal).reshape(-1)
         constant = np.empty(2, np.uint64)
@@ -174,16 +185,29 @@ class _Block:
         each, error, *_ = bounds.places
         place = 0
         for challenge, places in ((own, each), (short, error)):
-            powers = field.from_ints([-(1 << i) for i in range(places)])
-            part = field.mul(challenge[:, None, :], powers[None, :, None]).reshape(-1, 2)
-            _plus(weights["bits"][place : place + len(part)], part)
-            place += len(part)
+            place = _on_bits(weights, place, challenge, places)
         total = field.sub(np.zeros(2, np.uint64), constant)
         for challenge, width in ((own, bounds.width), (short, bounds.error_width)):
             total = field.sub(total, field.mul(_sum(challenge), np.array(width, np.uint64)))
         for k in range(2):
             total = field.add(total, field.mul(share[k], self._at_zero[k]))
         return total
+
+
+class _Noise:
+    """The projections of the noise are those that its bits say: 256 linear constraints."""
+
+    count = ROWS
+
+    def __init__(self, bounds: Bounds, seed: bytes) -> None:
+        self._bounds, self._seed = bounds, seed
+
+    def add_to(self, weights: Weights, coefficients: Field) -> Field:
+        bounds = self._bounds
+        twice = np.stack([coefficients, np.zeros_like(coefficients)])  # `combine` takes two
+        _plus(weights["noise"], combine(self._seed, twice, bounds.dimension)[0])
+        _on_bits(weights, bounds.noise_bits, coefficients, bounds.noise_places[0])
+        return field.mul(_sum(coefficients), np.array(P - bounds.noise_width, np.uint64))
 
 
 class _WeightBits:
@@ -221,6 +245,14 @@ def _transposed(public: Any, weights: Field) -> Field:
     for k, row in enumerate(to_ntt(weights)):
         field.add_into(total, field.mul(public(k)[_inverted()], row))
     return from_ntt(total)
+
+
+def _on_bits(weights: Weights, place: int, coefficients: Field, places: int) -> int:
+    """Subtract the numbers that bits are of, so many bits each, from this place on; return what is next."""
+    powers = field.from_ints([-(1 << i) for i in range(places)])
+    part = field.mul(coefficients[:, None, :], powers[None, :, None]).reshape(-1, 2)
+    _plus(weights["bits"][place : place + len(part)], part)
+    return place + len(part)
 
 
 def _plus(weights: Field, more: Field) -> None:

@@ -110,7 +110,7 @@ class Parameters:
     def coefficient_bound(self) -> int:
         """Most that one coefficient's absolute value may be."""
         if self.proof is not None:
-            return self.proof.vector_norm
+            return self.proof.sealed_norm
         return self.bound * (1 + 2**self.place) if self.packed else self.bound
 
     @property
@@ -271,7 +271,7 @@ def _is_unique(found: Parameters) -> bool:
     if found.proof is not None:
         ball = 2 * found.members * math.sqrt(2 * math.pi * math.e)
         errors = (size + N) * math.log2(ball * found.proof.error_radius / math.sqrt(size + N))
-        vectors = size * math.log2(ball * found.proof.vector_norm / math.sqrt(size))
+        vectors = size * math.log2(ball * found.proof.sealed_norm / math.sqrt(size))
         return errors + max(0.0, vectors) <= 63 * size - 128
     small = (size + N) * math.log2(4 * ETA * found.members + 1)
     return small + size * math.log2(wide) <= 63 * size - 128
@@ -301,4 +301,6 @@ def _refusal(found: Parameters) -> str:
 def _with_bound(found: Parameters, most: int) -> Parameters:
     if found.proof is None:
         return dataclasses.replace(found, bound=most)
-    return dataclasses.replace(found, proof=dataclasses.replace(found.proof, norm=most))
+    proof = found.proof  # noise is in proportion to the norm
+    noise = None if proof.noise is None else -(-proof.noise * most // proof.norm)
+    return dataclasses.replace(found, proof=dataclasses.replace(proof, norm=most, noise=noise))

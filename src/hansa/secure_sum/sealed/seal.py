@@ -71,7 +71,8 @@ def seal(
     """Return a seal of a vector and the fresh key that it was made with.
 
     Args:
-        vector: Integers of absolute value up to ``parameters.bound``, int64, shape ``(dimension,)``.
+        vector: Integers of absolute value up to ``parameters.bound``, int64, shape ``(dimension,)``; where
+            the norm of noise is proven apart, two of them that are added up: update and noise.
         parameters: Of the run.
         place: What the public element is derived from: hash of the configuration, hash of the roster, round.
         random: Returns random bytes; another source than the operating system's is for tests.
@@ -83,9 +84,10 @@ def seal(
         UpdateError: If the vector is not what the parameters were made for.
     """
     _check_vector(vector, parameters)
+    summed = vector if vector.ndim == 1 else vector.sum(axis=0)
     key = _fresh(parameters, random)
     transformed = to_ntt(key.elements())
-    values = _packed(vector, parameters)
+    values = _packed(summed, parameters)
     out = np.empty((parameters.elements, N), np.uint64)
     row = np.empty(N, np.int64)
     for k in range(parameters.elements):
@@ -141,7 +143,7 @@ def open_sum(seals: Field, key_sum: Field, count: int, parameters: Parameters, *
             short, long = short + _squares(errors), long + _squares(coefficients[k])
     if proof is not None:
         _accept_norm("the keys and errors", short, 256 * (proof.error_width * count) ** 2 // 26)
-        _accept_norm("the values", long, (proof.vector_norm * count) ** 2)
+        _accept_norm("the values", long, (proof.sealed_norm * count) ** 2)
     flat = coefficients.reshape(-1)
     _accept("padding", flat[parameters.coefficients :], 0)
     total = _unpacked(flat[: parameters.coefficients], parameters)
@@ -168,11 +170,13 @@ def _check_vector(vector: Any, parameters: Parameters) -> None:
             f"only vectors of int64 are sealed, got {getattr(vector, 'dtype', type(vector).__name__)}. "
             "Quantise the update first."
         )
-    if vector.shape != (parameters.dimension,):
+    apart = parameters.proof is not None and parameters.proof.noise is not None
+    if vector.shape != ((2, parameters.dimension) if apart else (parameters.dimension,)):
+        beside = ", with the noise beside it in a second row" if apart else ""
         raise UpdateError(
-            f"a vector of shape {vector.shape} does not fit a sum of {parameters.dimension} integers."
+            f"a vector of shape {vector.shape} does not fit a sum of {parameters.dimension} integers{beside}."
         )
-    largest = _largest(vector)
+    largest = _largest(vector.sum(axis=0) if apart else vector)
     if largest > parameters.bound:
         raise UpdateError(
             f"a value of {largest} is above the bound of {parameters.bound} that the sum was planned for."

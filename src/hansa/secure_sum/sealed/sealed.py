@@ -29,6 +29,7 @@ class NormBound:
     """Every client proves that its sealed update is within the norm it was quantised to, and shows no more.
 
     Whose proof fails is left out of the sum and named. Metrics are no part of the model, and not proven.
+    Where clients add noise, its norm is proven as well, apart; that it is noise is not shown.
 
     Assumes:
         SHA-256 and SHAKE-256 as random oracles, AES-256 as an ideal cipher. The statement has not been
@@ -116,10 +117,14 @@ class Sealed(SecureSum):
             return None
         from hansa.secure_sum.sealed.bounds import Bounds
 
-        norm, weight, size, bits = shape.norm, shape.max_weight, shape.dimension, self.proof.bits
-        return lambda elements: Bounds(
-            norm=norm, max_weight=weight, dimension=size, elements=elements, bits=bits
-        )
+        if shape.noise is not None and shape.max_weight is not None:
+            raise ConfigurationError(
+                "norms are proven of vectors with a weight, or of vectors with noise, not of both: where "
+                "clients add noise all count alike. Use aggregate='uniform'."
+            )
+        numbers = {"norm": shape.norm, "max_weight": shape.max_weight, "noise": shape.noise}
+        numbers |= {"dimension": shape.dimension, "bits": self.proof.bits}
+        return lambda elements: Bounds(elements=elements, **numbers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +153,11 @@ class SealedSum(Planned):
     def fewest(self) -> int:
         """Fewest clients in a sum that is opened (u_min)."""
         return self.parameters.survivors
+
+    @property
+    def noise_norm(self) -> int | None:
+        """The most that the norm of a client's noise may be, where it is proven apart."""
+        return None if self.parameters.proof is None else self.parameters.proof.noise
 
     def party(self, name: str, keys: Keys, memory: MutableMapping[str, bytes]) -> Party:
         """Return the half of one client, joined to the run."""

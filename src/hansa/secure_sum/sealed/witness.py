@@ -37,14 +37,16 @@ class NormWitness:
 
         Args:
             bounds: What is proven.
-            vector: x, int64, shape ``(dimension,)``.
+            vector: x, int64, shape ``(dimension,)``; with noise x and η, shape ``(2, dimension)``.
             key: s, int8, shape ``(4096,)``.
             errors: e, int8, shape ``(elements · 4096,)``.
             mask: g₀, shape ``(2,)``.
             leaves: Hashes of the shares.
             blended: Returns the polynomial h, shape ``(threshold, 2)``, for γ's powers, shape ``(4096, 2)``.
         """
-        self._bounds, self._vector, self._key, self._errors = bounds, vector, key, errors
+        self._noise = None if bounds.noise is None else vector[1]
+        self._vector = vector if self._noise is None else vector[0]
+        self._bounds, self._key, self._errors = bounds, key, errors
         self._mask, self._leaves, self._blended = mask, leaves, blended
 
     def __call__(self, stage: int, seeds: Sequence[bytes]) -> Cells:
@@ -57,7 +59,11 @@ class NormWitness:
                 "key": field.from_ints(self._key),
                 "mask": self._mask,
             }
-            return Cells(cells={**known, "weight": cells[-1:]} if weighs else known, message=self._leaves)
+            if weighs:
+                known["weight"] = cells[-1:]
+            if self._noise is not None:
+                known["noise"] = field.from_ints(self._noise)
+            return Cells(cells=known, message=self._leaves)
         seed, powers = challenges(seeds[0])
         short = np.concatenate([self._errors, self._key]).astype(np.int64)
         each, error, slack, weight = bounds.places
@@ -72,6 +78,10 @@ class NormWitness:
         if weighs:
             last, most = int(self._vector[-1]), int(bounds.max_weight or 0)
             parts += [_bits_of(last, weight), _bits_of(most - last, weight)]
+        if self._noise is not None:
+            places, room = bounds.noise_places
+            parts.append(_bits(project(seed, self._noise) + bounds.noise_width, places).reshape(-1))
+            parts.append(_bits_of(int(bounds.noise or 0) ** 2 - _squares(self._noise), room))
         message = np.ascontiguousarray(self._blended(powers), "<u8").tobytes()
         return Cells(cells={"bits": np.concatenate(parts).astype(np.uint64)}, message=message)
 
