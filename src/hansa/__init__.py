@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hansa._version import __version__
 
 if TYPE_CHECKING:
-    from hansa import audit, data, datasets, privacy, statistics
+    from hansa import audit, claims, data, datasets, privacy, statistics
     from hansa.algorithms import (
         Algorithm,
         FedAdagrad,
@@ -67,7 +67,7 @@ _HOMES = {
     "compare": "hansa.api",
     "partition_svg": "hansa.report.partition",
 }
-_MODULES = ("audit", "data", "datasets", "errors", "privacy", "statistics", "ui")
+_MODULES = ("audit", "claims", "data", "datasets", "errors", "privacy", "statistics", "ui")
 
 __all__ = [
     "Algorithm",
@@ -100,6 +100,7 @@ __all__ = [
     "Vector",
     "__version__",
     "audit",
+    "claims",
     "compare",
     "data",
     "datasets",
