@@ -20,11 +20,12 @@ Not shown:
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from hansa.claims.claims import Claims, Range
 from hansa.claims.terms import Column, Terms
-from hansa.errors import CertificateRejected
+from hansa.errors import CertificateRejected, MissingExtraError
 
 if TYPE_CHECKING:
     from hansa.claims.certificate import Certificate, certify, same_data, verify_certificate
@@ -46,9 +47,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'hansa.claims' has no attribute {name!r}")
     try:  # what computes is imported when it is first used: a declaration needs no extra
-        from hansa.claims import certificate
+        certificate = importlib.import_module("hansa.claims.certificate")
     except ImportError as error:
-        from hansa.errors import MissingExtraError
-
         raise MissingExtraError("a certificate about data", error.name or "numba", "secure") from error
     return getattr(certificate, name)

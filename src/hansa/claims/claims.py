@@ -58,7 +58,7 @@ class Range:
             ConfigurationError: If the ends are too many units.
         """
         scale = self._finest(resolution) if self.scale is None else self.scale
-        low, high = (round(math.ldexp(value, scale)) for value in (self.low, self.high))
+        low, high = self._ends(scale)
         if max(abs(low), abs(high)) > LARGEST:
             raise ConfigurationError(
                 f"the range of {name!r}, {self.low} to {self.high}, ends beyond 2^53 units of 2^{-scale}. "
@@ -66,12 +66,17 @@ class Range:
             )
         return Column(name=name, low=low, high=high, scale=scale)
 
+    def _ends(self, scale: int) -> tuple[int, int]:
+        return round(math.ldexp(self.low, scale)), round(math.ldexp(self.high, scale))
+
     def _finest(self, resolution: int) -> int:
-        if self.low == self.high:
-            return resolution
-        room = (1 << resolution) - 1
-        scale = min(60, max(-60, math.floor(math.log2(room) - math.log2(self.high - self.low)) + 1))
-        while scale > -60 and math.ldexp(self.high - self.low, scale) > room:
+        room, width = (1 << resolution) - 1, self.high - self.low
+        guess = math.floor(math.log2(room / width)) + 1 if width > 0 else resolution
+        scale = min(60, max(-60, guess))
+        while scale > -60:
+            low, high = self._ends(scale)
+            if high - low <= room and max(abs(low), abs(high)) <= LARGEST:
+                break
             scale -= 1
         return scale
 
