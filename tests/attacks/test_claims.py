@@ -16,8 +16,13 @@ from hansa.claims import certificate as certificates
 from hansa.claims.records import Records, records_of
 from hansa.claims.statement import DataStatement, witness_of
 from hansa.crypto.arithmetic import P
+from hansa.crypto.envelope import ExchangeKey
 from hansa.crypto.secret import Secret
 from hansa.crypto.signature import SigningKey
+from hansa.secure_sum.interface import Keys, Refused
+from hansa.secure_sum.roster import Roster
+from hansa.secure_sum.sealed.parameters import choose
+from hansa.secure_sum.sealed.party import Party
 from hansa.types import Examples
 from hansa.zk import prover
 from hansa.zk.proof import ProofRejected, read_head
@@ -326,6 +331,22 @@ def test_another_proof_under_a_root_that_is_listed():
     rejected(signed(spliced), "proof", root=HONEST_CERTIFICATE.root)
     short = dataclasses.replace(other, proof=HONEST_CERTIFICATE.root)
     rejected(signed(short), "proof", "length", root=HONEST_CERTIFICATE.root)
+
+
+def test_a_party_does_not_join_a_roster_that_lists_other_data_for_it():
+    """Else a coordinator could bind a client's weight, or its name, to a data set of its own."""
+    parameters = choose(dimension=4, members=3, bound=100)
+    keys = {
+        f"c{i}": Keys(ExchangeKey.fresh(), SigningKey.fresh(), data=bytes([i + 1]) * 32, rows=5)
+        for i in range(3)
+    }
+    members = [own.member(name) for name, own in keys.items()]
+    party = Party("c0", keys["c0"], {})
+    for change in ({"data": b"x" * 32}, {"rows": 6}, {"rows": None}, {"data": b"", "rows": None}):
+        listed = Roster((dataclasses.replace(members[0], **change), *members[1:]))
+        with pytest.raises(Refused, match="own keys and data"):
+            party.join(listed, b"c" * 32, parameters)
+    party.join(Roster(tuple(members)), b"c" * 32, parameters)
 
 
 # ------------------------------------------------------------------ bytes

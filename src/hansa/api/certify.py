@@ -18,7 +18,7 @@ from hansa.claims.records import Records, fingerprint, records_of
 from hansa.claims.terms import Terms
 from hansa.data.client import Client
 from hansa.data.prepare import naming
-from hansa.errors import DataError, RunError
+from hansa.errors import CertificateRejected, DataError, RunError
 from hansa.plan import Plan
 from hansa.secure_sum.interface import Keys
 from hansa.store.run import Run
@@ -90,6 +90,12 @@ def certified_keys(
     if claims is None or claimed is None:
         return keys, Certified()
     shown = certified(claims, claimed, keys, folder)
+    for name, one in shown.certificates.items():
+        told = plan.cards[name].examples.get("train", 0)
+        if one.rows not in (None, told):
+            raise CertificateRejected(
+                "records", f"its card tells {told} rows, and it is of {one.rows}.", name
+            )
     return with_roots(keys, shown.certificates), shown
 
 
@@ -134,7 +140,7 @@ def check_certificates(
     Raises:
         CertificateRejected: If one does not show what is claimed; names the client.
     """
-    from hansa.claims import CertificateRejected, verify_certificate
+    from hansa.claims import verify_certificate
 
     for name, key in signing.items():
         try:
