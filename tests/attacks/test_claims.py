@@ -64,8 +64,8 @@ def signed(certificate, key=KEY):
     return dataclasses.replace(certificate, signature=key.sign(*certificate.signed))
 
 
-def accepted(certificate, terms=TERMS, name="c0", signing=KEY.public, root=None):
-    verify_certificate(certificate, terms=terms, name=name, signing=signing, root=root)
+def accepted(certificate, terms=TERMS, **settings):
+    verify_certificate(certificate, **{"terms": terms, "name": "c0", "signing": KEY.public, **settings})
 
 
 def rejected(certificate, check, of_proof=None, **settings):
@@ -104,7 +104,12 @@ HONEST_CERTIFICATE = forged(honest_cells())
 
 def test_the_honest_certificate_is_accepted():
     accepted(HONEST_CERTIFICATE, root=HONEST_CERTIFICATE.root)
-    accepted(forged(honest_cells(EXACT, slots=12), EXACT, 12), EXACT)
+    exact = forged(honest_cells(EXACT, slots=12), EXACT, 12)
+    accepted(exact, EXACT)
+    accepted(exact, EXACT, root=exact.root, rows=12)
+    for rows in (11, 13, None):
+        rejected(exact, "root", terms=EXACT, root=exact.root, rows=rows)
+    rejected(HONEST_CERTIFICATE, "root", root=HONEST_CERTIFICATE.root, rows=12)
 
 
 # ------------------------------------------------------------------ values out of range

@@ -53,7 +53,7 @@ DATA = CERTIFICATE.to_bytes()
 )
 def test_what_is_so_is_shown(changes):
     terms, certificate = made(**changes)
-    check(terms, certificate, root=certificate.root)
+    check(terms, certificate, root=certificate.root, rows=certificate.rows)
     assert certificate.slots == (20 if terms.exact else 32)
     assert certificate.rows == (20 if terms.exact else None)
     assert Certificate.from_bytes(certificate.to_bytes()) == certificate

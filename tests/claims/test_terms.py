@@ -114,7 +114,7 @@ def test_explained_with_what_is_not_shown():
         "10 records or more",
         "4 of class 0",
         "2 of class 7",
-        "all 1 features",
+        "each of its 1 features",
         "0, 1, 7",
         "Not shown",
     ):

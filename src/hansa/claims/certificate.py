@@ -150,7 +150,13 @@ def certify(
 
 
 def verify_certificate(
-    certificate: Certificate | None, *, terms: Terms, name: str, signing: bytes, root: bytes | None = None
+    certificate: Certificate | None,
+    *,
+    terms: Terms,
+    name: str,
+    signing: bytes,
+    root: bytes | None = None,
+    rows: int | None = None,
 ) -> None:
     """Check that a certificate shows what was agreed on, of the data set of one client.
 
@@ -159,7 +165,8 @@ def verify_certificate(
         terms: What was agreed on: the verifier's own, as the run's configuration has them.
         name: The client, as the roster names it.
         signing: Its signing key, as the roster has it.
-        root: The root that the roster has for its data set, where there is a roster.
+        root: The root that the roster has for its data set; None while there is no roster.
+        rows: The number of rows that the roster has beside it, or None.
 
     Raises:
         CertificateRejected: If it does not, with the name of the check.
@@ -176,9 +183,9 @@ def verify_certificate(
         raise CertificateRejected("terms", "it shows other claims than those that were agreed on.")
     if type(certificate.slots) is not int or not 0 < certificate.slots <= MOST_CELLS:
         raise CertificateRejected("records", f"it cannot have {certificate.slots!r} slots.")
-    if root is not None and certificate.root != root:
+    if root is not None and (certificate.root, certificate.rows) != (root, rows):
         raise CertificateRejected(
-            "root", f"it is about another data set than the one that {name!r} is listed with."
+            "root", f"it is about another data set, or number of rows, than {name!r} is listed with."
         )
     if not is_signed(certificate.signature, signing, *certificate.signed):
         raise CertificateRejected("signature", f"it is not signed by {name!r}.")

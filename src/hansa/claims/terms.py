@@ -163,7 +163,7 @@ class Terms:
         known = [f"{fewest} of class {label} or more" for label, fewest in self.classes if fewest]
         labels = [str(label) for label, _ in self.classes]
         told = "" if not known else f", among them {', '.join(known)}"
-        every = f"all {len(self.columns)} features are within their declared ranges"
+        every = f"each of its {len(self.columns)} features is within the declared range"
         valid = (
             f"labels are {', '.join(labels[:12])}{' and others' if len(labels) > 12 else ''}, one for each"
             if labels
