@@ -53,6 +53,7 @@ bench: $(VENV)/.test  ## the benchmarks (two hours and more)
 	$(BIN)/python benchmarks/secure_sum.py
 	$(BIN)/python benchmarks/noise.py
 	$(BIN)/python benchmarks/proofs.py
+	$(BIN)/python benchmarks/claims.py
 	$(BIN)/python benchmarks/dp_sgd.py
 	$(BIN)/python benchmarks/dp.py
 	$(BIN)/python benchmarks/heart_disease.py

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hansa._version import __version__
 
 if TYPE_CHECKING:
-    from hansa import audit, data, datasets, privacy, statistics
+    from hansa import audit, claims, data, datasets, privacy, statistics
     from hansa.algorithms import (
         Algorithm,
         FedAdagrad,
@@ -71,7 +71,7 @@ _HOMES = {
     "partition_svg": "hansa.report.partition",
     "verify": "hansa.verification",
 }
-_MODULES = ("audit", "data", "datasets", "errors", "privacy", "statistics", "ui")
+_MODULES = ("audit", "claims", "data", "datasets", "errors", "privacy", "statistics", "ui")
 
 __all__ = [
     "Algorithm",
@@ -105,6 +105,7 @@ __all__ = [
     "Verification",
     "__version__",
     "audit",
+    "claims",
     "compare",
     "data",
     "datasets",

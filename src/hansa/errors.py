@@ -5,6 +5,7 @@
     │   └── UnknownNameError              a name or key that does not exist, with the nearest that does
     ├── MissingExtraError (ImportError)   an optional package is needed; says what to install
     ├── DataError (ValueError)            a party's data is empty, malformed or unlike the others'
+    │   ├── CertificateRejected           a client's certificate does not show what it is to show
     │   └── DatasetError                  a packaged or fetched dataset is missing, changed or unreachable
     ├── BudgetError                       a release would cost more than a privacy budget has left
     ├── UpdateError (ValueError)          updates that cannot be aggregated
@@ -67,6 +68,22 @@ class MissingExtraError(HansaError, ImportError):
 
 class DataError(HansaError, ValueError):
     """A party's data is empty, malformed, or unlike that of the others."""
+
+
+class CertificateRejected(DataError):  # noqa: N818 - what happened to the certificate
+    """A certificate about a client's data does not show what it is to show.
+
+    Attributes:
+        check: Which check failed: ``decoding``, ``owner``, ``terms``, ``records``, ``root``, ``signature``
+            or ``proof``.
+        why: What was expected.
+    """
+
+    def __init__(self, check: str, why: str, client: str = "") -> None:
+        """Build the message, with the client's name where that is known."""
+        whose = f"client {client!r}: " if client else ""
+        super().__init__(f"{whose}certificate rejected by the check {check!r}: {why}")
+        self.check, self.why = check, why
 
 
 class DatasetError(DataError):

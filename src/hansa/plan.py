@@ -25,7 +25,7 @@ from hansa.secure_sum.plain import Plain
 from hansa.secure_sum.roster import Roster
 from hansa.server.aggregate import KINDS, Aggregate
 from hansa.tree import Layout
-from hansa.types import Array, DataCard, FloatVector, Memory
+from hansa.types import Array, DataCard, Delta, FloatVector, Memory
 
 PERSONAL = "personal"
 RESIDUAL = "residual"
@@ -299,6 +299,20 @@ class Plan:
     def encoder(self) -> Encoder | None:
         """What makes integers of updates, or None where updates are summed as floats."""
         return None if self.settled is None else self._encoder(self.settled)
+
+    def why_miscounted(self, name: str, delta: Delta | None) -> str:
+        """Return why a client's weight in a plain sum is not its certified number of rows; empty where it is.
+
+        In a sealed sum the proof of the norm shows it.
+        """
+        rows = None if self.roster is None or delta is None else self.roster.by_name[name].rows
+        if rows is None or self.aggregate == "uniform":
+            return ""
+        weight = delta.weight  # type: ignore[union-attr] - else there are no rows
+        if self.encoder is not None:
+            rows = min(rows, self.encoder.max_weight or 0)
+            weight = int(delta.vector[-1])  # type: ignore[union-attr]
+        return "" if weight == rows else f"its weight is {weight:g}, and it certified {rows} rows"
 
     @property
     def proves(self) -> str:

@@ -67,6 +67,7 @@ def test_what_is_left_out_is_none():
         ("secure_sum", {"kind": "sealed", "treshold": 3}, r"'treshold'. Did you mean 'threshold'\?"),
         ("quantise", {"clp": 3.0}, r"key in \[quantise\]: 'clp'. Did you mean 'clip'\?"),
         ("compress", {"kind": "topk"}, r"kind in \[compress\]: 'topk'. Did you mean 'top-k'\?"),
+        ("claims", {"range": [0, 1]}, r"key in \[claims\]: 'range'. Did you mean 'ranges'\?"),
         ("output", {"foldr": "x"}, r"key in \[output\]: 'foldr'. Did you mean 'folder'\?"),
     ],
 )
@@ -88,6 +89,13 @@ def test_a_misspelt_name_anywhere_is_told_with_the_nearest(section, value, messa
             r"of kind 'fedavg': give epochs or steps, not both",
         ),
         ("cohort", {"kind": "poisson", "rate": 2}, r"rate is above 0 and at most 1"),
+        ("claims", {"classes": [0]}, r"\[claims\] lacks the key 'ranges'"),
+        ("claims", {"ranges": [0, 1]}, r"\[claims\]: claims say what labels are"),
+        (
+            "claims",
+            {"ranges": [0, 1], "classes": [0], "records": "3"},
+            r'records is "3"; records must be a whole',
+        ),
         ("split", {"train": 0.5}, r"\[split\]: the fractions of Split must sum to 1"),
         ("split", 3, r"\[split\] is 3; expected a table"),
         ("algorithm", {"kind": "fedprox", "mu": "big"}, r'mu is "big"; mu must be a number'),

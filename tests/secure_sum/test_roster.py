@@ -73,6 +73,23 @@ def test_a_roster_is_named_by_all_of_its_names_and_keys():
     assert [told["name"] for told in one.describe()["members"]] == ["c0", "c1"]
 
 
+def test_a_roster_is_named_by_what_is_known_of_data_too():
+    data = {"data": b"d" * 32}
+    rosters = [
+        Roster((member(0), member(1))),
+        Roster((member(0, **data), member(1))),
+        Roster((member(0), member(1, **data))),
+        Roster((member(0, data=b"e" * 32), member(1))),
+        Roster((member(0, **data, rows=5), member(1))),
+        Roster((member(0, **data, rows=6), member(1))),
+    ]
+    assert len({roster.hash for roster in rosters}) == len(rosters)
+    told = rosters[4].describe()
+    assert (b"d" * 32).hex() in str(told)
+    assert "'rows': 5" in str(told)
+    assert "data" not in str(rosters[0].describe())
+
+
 @pytest.mark.parametrize(
     ("members", "told"),
     [
@@ -83,6 +100,11 @@ def test_a_roster_is_named_by_all_of_its_names_and_keys():
         ((member(0, exchange=b"short"),), "32 bytes"),
         ((member(0, exchange=bytes(32)),), "small order"),
         ((member(0, name=""),), "text of 1 to"),
+        ((member(0, data=b"short"),), "root of the data"),
+        ((member(0, data="d" * 32),), "root of the data"),
+        ((member(0, rows=5),), "listed with 5 rows"),
+        ((member(0, data=bytes(32), rows=0),), "listed with 0 rows"),
+        ((member(0, data=bytes(32), rows=True),), "listed with True rows"),
         ((member(0, name="x" * 2000),), "text of 1 to"),
     ],
 )

@@ -13,9 +13,11 @@ from hansa import bridge
 from hansa.algorithms.algorithm import Algorithm
 from hansa.algorithms.fedavg import FedAvg
 from hansa.api.callbacks import Callbacks, check_callbacks
+from hansa.api.certify import certified_keys
 from hansa.api.describe import clients_settings, learner_settings, model_summary
 from hansa.api.environment import environment
 from hansa.api.inputs import (
+    as_claims,
     as_compress,
     as_engine,
     as_folder,
@@ -29,7 +31,7 @@ from hansa.api.inputs import (
 )
 from hansa.api.interrupts import held_back
 from hansa.api.keeping import OWN_FILES, engine_of, now, open_run, recover
-from hansa.api.keys import keys_for, pinned, secret_for, with_keys
+from hansa.api.keys import pinned, secret_for, with_keys
 from hansa.api.ledger import (
     aggregate_of,
     check_planned,
@@ -40,6 +42,7 @@ from hansa.api.ledger import (
 )
 from hansa.api.localise import Localised, check_learner, check_validation, localise
 from hansa.api.loop import INTERRUPTED, Outcome, Progress, check_target, run_rounds
+from hansa.claims.claims import Claims
 from hansa.cohort import Cohort
 from hansa.data.client import as_clients
 from hansa.data.describe import describe_examples
@@ -99,6 +102,7 @@ class Federation:
         quantise: Quantise | float | None = None,
         secure_sum: SecureSum | str | None = None,
         privacy: Privacy | None = None,
+        claims: Claims | None = None,
         server_optimizer: Any = None,
         engine: Declared | str = "local",
         initial_weights: Any = None,
@@ -125,6 +129,8 @@ class Federation:
                 ``"masking"``, or a declaration: `Sealed(threshold=3)`. None is plain.
             privacy: A plan of differential privacy (`hansa.privacy`), or None. One that protects whole
                 clients brings its own cohort and weights.
+            claims: What every client proves of its training rows before the first round
+                (`hansa.claims.Claims`), or None.
             server_optimizer: A `keras.optimizers.Optimizer` for the server's step, or None to take the mean.
             engine: Where clients run: ``"local"`` (this process, one after another), ``"vector"`` (all cores
                 of this machine, compiled), ``"ray"`` (a cluster), or a declaration: `Vector(workers=2)`.
@@ -153,6 +159,7 @@ class Federation:
         self.compress = as_compress(compress)
         self.quantise = as_quantise(quantise)
         self.secure_sum = Plain() if secure_sum is None else as_secure_sum(secure_sum)
+        self.claims = as_claims(claims)
         self.server_optimizer = checked_optimizer(server_optimizer)
         self.engine = as_engine(engine)
         self.class_weight = class_weight
@@ -193,7 +200,10 @@ class Federation:
         """
         if self._localised is None:
             localised = localise(
-                self.clients, secure_sum=self.secure_sum.anywhere(), keep=self.engine.keeps_rows
+                self.clients,
+                secure_sum=self.secure_sum.anywhere(),
+                keep=self.engine.keeps_rows,
+                claims=self.claims,
             )
             first = next(iter(localised.sites.values())).data.train.whole()
             self.learner.build(first, self.seeds.integer("weights"))
@@ -304,14 +314,14 @@ class Federation:
             check_validation(rows, self.learner, localised.cards)
         begun = engine_of(folder) if resume and folder is not None else {}
         before = {name: getattr(self, name) for name in _OF_A_RUN}
-        keys, self._engine = keys_for(plan, folder if resume else None), None
-        self._secret = secret_for(plan, folder if resume else None)
+        keys, shown = certified_keys(plan, self.claims, localised.claimed, folder if resume else None)
+        self._secret, self._engine = secret_for(plan, folder if resume else None), None
         seeds = dataclasses.replace(self.seeds, secret=self._secret)
         plan = pinned(plan, keys, lambda known: self.describe(known, rows))
         hooks = Callbacks(check_callbacks(callbacks), learner=self.learner, plan=plan, rounds=rounds)
         engine = self.engine.start(
             plan,
-            with_keys(localised.sites, keys),
+            with_keys(plan, localised.sites, keys),
             self.learner,
             seeds,
             server=rows,
@@ -334,6 +344,7 @@ class Federation:
                     preprocessing=localised.preprocessing,
                     engine=self._engine_told(),
                     keys=keys,
+                    certified=shown,
                     secret=seeds.secret,
                     time=self._times[0],
                     initial=plan.initial,
@@ -491,6 +502,7 @@ class Federation:
             "seed": self.seeds.root,
             "backend": self.backend,
             **plan.describe(),
+            **self._claims_settings(),
             **self._engine_settings(),
             "initial_weights": vector_hash(plan.initial),
             **learner_settings(self.learner),
@@ -502,6 +514,10 @@ class Federation:
     def verifiable(self) -> bool:
         """Whether anyone can verify the last run from its folder's log (`hansa.verify`)."""
         return self._plan is not None and self._plan.sums.verifiable
+
+    def _claims_settings(self) -> dict[str, Any]:
+        claimed = self.prepare().claimed
+        return {} if claimed is None else {"claims": claimed.terms.describe()}
 
     def _engine_settings(self) -> dict[str, Any]:
         settings = {} if self._engine is None else self._engine.describe()

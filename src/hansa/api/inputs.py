@@ -11,6 +11,7 @@ from typing import Any
 
 from hansa.algorithms.algorithm import is_number
 from hansa.api.loop import Target
+from hansa.claims.claims import Claims
 from hansa.data.sources import as_examples
 from hansa.encode import EightBits, Quantise, TopK
 from hansa.engine import ENGINES, Declared
@@ -109,6 +110,13 @@ def as_privacy(value: Any) -> Privacy | None:
         "privacy must be a plan of hansa.privacy such as CentralDP(rounds=..., budget=...), or None, got "
         f"{value!r}."
     )
+
+
+def as_claims(value: Any) -> Claims | None:
+    """Return what clients prove of their data, or None."""
+    if value is None or isinstance(value, Claims):
+        return value
+    raise ConfigurationError(f"claims must be hansa.claims.Claims(...) or None, got {value!r}.")
 
 
 def as_quantise(value: Any) -> Quantise | None:

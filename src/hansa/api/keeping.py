@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hansa.api.certify import Certified, keep_certificates
 from hansa.api.environment import environment
 from hansa.api.facts import COMPARISON, FACTS, write_facts, write_texts
 from hansa.api.keys import KEYS, write_keys
@@ -39,6 +40,7 @@ def open_run(
     preprocessing: Sequence[Mapping[str, Any]],
     engine: Mapping[str, str],
     keys: Mapping[str, Keys],
+    certified: Certified,
     secret: bytes,
     time: str,
     initial: FloatVector,
@@ -46,8 +48,8 @@ def open_run(
     """Create a run's folder, or open it to go on, and keep what its report needs.
 
     The engine is told beside versions and machine; ``keys`` are those of a simulation's clients,
-    ``secret`` is what its hidden draws come from; ``time`` is when the run began, ISO 8601; ``initial`` are
-    all of the model's weights before the first round.
+    ``certified`` is what they have shown of their data, ``secret`` is what its hidden draws come from;
+    ``time`` is when the run began, ISO 8601; ``initial`` are all of the model's weights before round 0.
 
     Raises:
         RunError: If it cannot be written or read, or its configuration is another.
@@ -57,7 +59,8 @@ def open_run(
         if resume:
             store.check_config(config)
         else:
-            write_keys(store.folder, keys, secret)
+            write_keys(store.folder, keys, secret, certified.fingerprints)
+            keep_certificates(store, certified.certificates)
         columns = next(iter(cards.values())).columns
         steps = {"columns": columns, "steps": list(preprocessing)}
         write_texts(store.folder, {**texts, PREPROCESSING: json.dumps(steps, indent=1) + "\n"})

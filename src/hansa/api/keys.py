@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hansa.claims.claims import Claims
 from hansa.client import Site
 from hansa.engine.parties import fresh_keys, roster_of
-from hansa.errors import RunError
+from hansa.errors import MissingExtraError, RunError
 from hansa.plan import Plan
 from hansa.secure_sum.interface import Keys
 from hansa.secure_sum.roster import configuration_hash
@@ -27,19 +28,32 @@ KEYS = "keys.json"
 _LIMIT = 1 << 28
 
 
-def keys_for(plan: Plan, folder: Path | None) -> dict[str, Keys]:
+def keys_for(plan: Plan, folder: Path | None, claims: Claims | None = None) -> dict[str, Keys]:
     """Return the keys of a run's clients: those in a run's folder, or new ones; none for a plain sum.
 
     Args:
         plan: The plan of the run.
         folder: The folder of a run to go on with, or None.
+        claims: What clients claim of their data, which they sign; or None.
 
     Raises:
         RunError: If the folder's keys are missing or unreadable.
     """
-    if plan.secure_sum.sends_update:
+    if plan.secure_sum.sends_update and claims is None:
         return {}
-    return fresh_keys(plan.clients) if folder is None else _read(folder / KEYS)
+    if folder is not None:
+        return _read(folder / KEYS)
+    try:
+        fresh = fresh_keys(plan.clients)
+    except ImportError as error:
+        raise MissingExtraError("a client's key", error.name or "cryptography", "secure") from error
+    if claims is None or claims.same_as is None:
+        return fresh
+    # Whoever shows a certificate again signs as then; envelopes are of this run alone.
+    known = _read(Path(claims.same_as) / KEYS)
+    if other := [name for name in plan.clients if name not in known]:
+        raise RunError(f"client {other[0]!r} had no part in the run in {claims.same_as}. Leave same_as out.")
+    return {name: Keys(own.exchange, known[name].signing) for name, own in fresh.items()}
 
 
 def secret_for(plan: Plan, folder: Path | None) -> bytes:
@@ -84,15 +98,20 @@ def pinned(plan: Plan, keys: Mapping[str, Keys], declare: Callable[[Plan], Mappi
     return dataclasses.replace(plan, configuration=configuration_hash(canonical_json(declare(plan))))
 
 
-def with_keys(sites: Mapping[str, Site], keys: Mapping[str, Keys]) -> Mapping[str, Site]:
-    """Return the sites with their keys, where there are any."""
-    return (
-        {name: dataclasses.replace(site, keys=keys[name]) for name, site in sites.items()} if keys else sites
-    )
+def with_keys(plan: Plan, sites: Mapping[str, Site], keys: Mapping[str, Keys]) -> Mapping[str, Site]:
+    """Return the sites with their keys, where a secure sum needs them."""
+    if plan.secure_sum.sends_update or not keys:
+        return sites
+    return {name: dataclasses.replace(site, keys=keys[name]) for name, site in sites.items()}
 
 
-def write_keys(folder: Path, keys: Mapping[str, Keys], secret: bytes) -> None:
-    """Write a simulation's keys, and what its hidden draws come from, for the folder's owner alone."""
+def write_keys(
+    folder: Path, keys: Mapping[str, Keys], secret: bytes, fingerprints: Mapping[str, str] | None = None
+) -> None:
+    """Write a simulation's keys, and what its hidden draws come from, for the folder's owner alone.
+
+    ``fingerprints`` are what clients keep of certified rows.
+    """
     if not keys and not secret:
         return
     told = {
@@ -107,6 +126,7 @@ def write_keys(folder: Path, keys: Mapping[str, Keys], secret: bytes) -> None:
             }
             for name, own in keys.items()
         },
+        **({"data": dict(fingerprints)} if fingerprints else {}),
     }
     path = folder / KEYS
     try:
@@ -117,6 +137,17 @@ def write_keys(folder: Path, keys: Mapping[str, Keys], secret: bytes) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise RunError(f"the run's keys cannot be written to {path}: {error}") from error
+
+
+def read_fingerprints(folder: Path) -> dict[str, str]:
+    """Return what clients kept of the rows that they certified in a run.
+
+    Raises:
+        RunError: If it is missing or unreadable.
+    """
+    found: Any = _told(folder / KEYS)
+    found = found.get("data", {}) if isinstance(found, dict) else {}
+    return {str(name): str(own) for name, own in found.items()} if isinstance(found, dict) else {}
 
 
 def _read(path: Path) -> dict[str, Keys]:

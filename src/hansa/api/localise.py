@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hansa.api.certify import Claimed, claimed_of, terms_of
+from hansa.claims.claims import Claims
 from hansa.client import Site
 from hansa.data.cards import card, cards, check_cards
 from hansa.data.client import Client
@@ -32,14 +34,22 @@ class Localised:
         preprocessing: Vocabularies of text columns, with their categories, then the transforms in order. A
             federated one has its numbers, the same for all clients; a
             local one has none, since every client has its own.
+        claimed: What clients claim of their rows before preprocessing, where something is claimed.
     """
 
     sites: Mapping[str, Site]
     cards: Mapping[str, DataCard]
     preprocessing: tuple[Mapping[str, Any], ...] = ()
+    claimed: Claimed | None = None
 
 
-def localise(clients: tuple[Client, ...], secure_sum: SecureSum = PLAIN, *, keep: bool = True) -> Localised:
+def localise(
+    clients: tuple[Client, ...],
+    secure_sum: SecureSum = PLAIN,
+    *,
+    keep: bool = True,
+    claims: Claims | None = None,
+) -> Localised:
     """Let every client prepare its rows; federated statistics are summed over all of them.
 
     Args:
@@ -47,6 +57,7 @@ def localise(clients: tuple[Client, ...], secure_sum: SecureSum = PLAIN, *, keep
         secure_sum: How sums for federated preprocessing come about.
         keep: Whether rows stay in memory. Else a site's rows are read again whenever they are looked at,
             and no more than one client's are in memory at a time; parts of shared arrays are where they are.
+        claims: What is claimed of every client's training rows, or None.
 
     Raises:
         ConfigurationError: If such sums do not fit or would not protect (one or two clients).
@@ -56,6 +67,11 @@ def localise(clients: tuple[Client, ...], secure_sum: SecureSum = PLAIN, *, keep
     loaded = load_all(clients) if keep else Reading(clients)
     told = cards(loaded)
     check_cards(told)
+    claimed = None
+    if claims is not None:
+        terms = terms_of(claims, clients, next(iter(told.values())))
+        records = {client.name: claimed_of(client, loaded[client.name], terms) for client in clients}
+        claimed = Claimed(terms=terms, records=records)
     known = fit_federated(clients, loaded, secure_sum)
     sites: dict[str, Site] = {}
     for client in clients:
@@ -71,7 +87,10 @@ def localise(clients: tuple[Client, ...], secure_sum: SecureSum = PLAIN, *, keep
     check_cards(told)
     _check_classes(told)
     return Localised(
-        sites=sites, cards=told, preprocessing=(*_vocabularies(clients[0], found), *_told(clients[0], known))
+        sites=sites,
+        cards=told,
+        preprocessing=(*_vocabularies(clients[0], found), *_told(clients[0], known)),
+        claimed=claimed,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hansa.algorithms import ALGORITHMS, Algorithm
+from hansa.claims.claims import Claims
 from hansa.cli.keys import Section, build, make, parse
 from hansa.cli.optimizers import Optimizer, optimizer_of
 from hansa.cli.privacy_section import COHORTS, privacy_of
@@ -126,6 +127,7 @@ class Declaration:
         quantise: How updates become integers, or None.
         secure_sum: How the sum of updates comes about, or None for the plain sum.
         privacy: The plan of differential privacy, or None.
+        claims: What clients prove of their training rows, or None.
         engine: Where clients run, or None for the local engine.
         output: Where runs are kept.
         origin: Where the declaration came from.
@@ -145,6 +147,7 @@ class Declaration:
     quantise: Quantise | None = None
     secure_sum: SecureSum | None = None
     privacy: Privacy | None = None
+    claims: Claims | None = None
     engine: Declared | None = None
     output: OutputKeys = field(default_factory=OutputKeys)
     origin: OriginKeys = field(default_factory=OriginKeys)
@@ -188,6 +191,7 @@ def declare(raw: Mapping[str, Any]) -> Declaration:
         quantise=build(Quantise, raw["quantise"], "[quantise]") if "quantise" in raw else None,
         secure_sum=make(SECURE_SUMS, raw["secure_sum"], "[secure_sum]") if "secure_sum" in raw else None,
         privacy=privacy_of(raw["privacy"], run.rounds) if "privacy" in raw else None,
+        claims=build(Claims, raw["claims"], "[claims]") if "claims" in raw else None,
         engine=make(ENGINES, raw["engine"], "[engine]") if "engine" in raw else None,
         output=parse(OutputKeys, raw.get("output", {}), "[output]"),
         origin=parse(OriginKeys, raw.get("origin", {}), "[origin]"),

@@ -53,6 +53,9 @@ def estimate(job: Job) -> dict[str, Any]:
         "cohort": cohort,
         "secure_sum": plan.sums.describe()["kind"],
         "secure_sum_explained": plan.sums.explain(),
+        "claims_explained": None
+        if (claimed := federation.prepare().claimed) is None
+        else claimed.terms.explain(),
         "bytes_down_per_client": down,
         "bytes_up_per_client": up,
         "bytes_per_round": round(each_round),
@@ -149,3 +152,5 @@ def tell_estimate(values: dict[str, Any], *, json: bool) -> None:
         console.print(line)
     console.print()
     console.print(Text(str(values["secure_sum_explained"])))
+    if values["claims_explained"]:
+        console.print(Text(str(values["claims_explained"])))

@@ -12,6 +12,7 @@ from typing import Any
 
 from hansa import bridge
 from hansa._version import __version__
+from hansa.claims.claims import Claims
 from hansa.cli.clients import parties
 from hansa.cli.declaration import Declaration, ModelKeys, declare, read_toml
 from hansa.cli.model_file import file_hash, load_function, model_path
@@ -184,6 +185,7 @@ def assemble(job: Job) -> Assembled:
         federation = recipe.build(model=told.recipe.model, seed=told.run.seed, algorithm=told.algorithm)
         if told.privacy is not None:
             federation.protect(told.privacy)
+        federation.claims = _claims(job) or federation.claims
         federation.engine = told.engine or federation.engine
         federation.compress = told.compress or federation.compress
         federation.quantise = told.quantise or federation.quantise
@@ -206,12 +208,21 @@ def assemble(job: Job) -> Assembled:
         quantise=told.quantise,
         secure_sum=told.secure_sum,
         privacy=told.privacy,
+        claims=_claims(job),
         server_optimizer=None if told.server_optimizer is None else told.server_optimizer.build(),
         engine=told.engine or "local",
         seed=told.run.seed,
         title=told.run.title or job.name,
     )
     return Assembled(federation=federation, validation=people.validation)
+
+
+def _claims(job: Job) -> Claims | None:
+    """Return what clients prove of their data; the earlier run's folder is relative to the file's."""
+    claims = job.declaration.claims
+    if claims is None or claims.same_as is None:
+        return claims
+    return dataclasses.replace(claims, same_as=job.folder / claims.same_as)
 
 
 def free_folder(parent: Path, name: str) -> Path:

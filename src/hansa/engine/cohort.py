@@ -56,8 +56,9 @@ class Cohort:
         self._spent_s["sum"] += time.perf_counter() - begun
 
     def _take_update(self, position: int, name: str, reply: Reply, memory: Memory | None) -> None:
-        if reply.refusal:
-            self._dropped[name] = reply.refusal
+        miscounted = self._plan.why_miscounted(name, reply.delta) if self.ask.place is None else ""
+        if reply.refusal or miscounted:
+            self._dropped[name] = reply.refusal or miscounted
             return
         self.total.add(position, reply.delta, client=name)
         if memory:

@@ -19,7 +19,7 @@ from hansa.evaluate.tally import Tally
 from hansa.plan import Plan
 from hansa.rng import Seeds
 from hansa.secure_sum.interface import Keys, Party, Planned, Refused, Run, SecureSum, Shape
-from hansa.secure_sum.roster import Member, Roster
+from hansa.secure_sum.roster import Roster
 from hansa.types import Answer, Ask, Delta, Reply, Total
 
 
@@ -127,13 +127,8 @@ def fresh_keys(names: Iterable[str]) -> dict[str, Keys]:
 
 
 def roster_of(keys: Mapping[str, Keys]) -> Roster:
-    """Return the roster of these clients: their public keys."""
-    return Roster(
-        tuple(
-            Member(name=name, exchange=own.exchange.public, signing=own.signing.public)
-            for name, own in keys.items()
-        )
-    )
+    """Return the roster of these clients: their public keys, and the roots of their data."""
+    return Roster(tuple(own.member(name) for name, own in keys.items()))
 
 
 def sum_vectors(

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hansa.errors import RunError
-from hansa.report import clients, course, details, privacy, sections, secure_sum
+from hansa.report import claims, clients, course, details, privacy, sections, secure_sum
 from hansa.report.canvas import asset
 from hansa.report.data import ReportData
 from hansa.report.facts import (
@@ -235,6 +235,7 @@ def _sections(data: ReportData) -> list[Html]:
         ("Updates that were not used", "", [sections.dropped(data)]),
         ("What differential privacy promises", "", [privacy.promised(data)]),
         ("What the secure sum hides", "", [secure_sum.explained(data)]),
+        ("What clients proved about their data", "", [claims.explained(data)]),
         ("What this run does not protect", "", [details.protection(data)]),
     ]
     folded = [

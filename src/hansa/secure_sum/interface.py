@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hansa.secure_sum.roster import Place, Roster
+from hansa.secure_sum.roster import Member, Place, Roster
 from hansa.types import Answer, Ask
 
 if TYPE_CHECKING:
@@ -147,15 +147,24 @@ class Planned(abc.ABC):
 
 @dataclass(frozen=True)
 class Keys:
-    """A client's private keys. They do not print.
+    """A client's private keys, and what it pins of its own data. Private keys do not print.
 
     Attributes:
         exchange: X25519, to which envelopes are addressed.
         signing: Ed25519, with which all that it says is signed.
+        data: Root of the client's certificate about its data, public; empty where there is none.
+        rows: Number of its training rows, where that certificate tells it; else None.
     """
 
     exchange: ExchangeKey
     signing: SigningKey
+    data: bytes = b""
+    rows: int | None = None
+
+    def member(self, name: str) -> Member:
+        """Return the client as all others know it."""
+        public = self.exchange.public, self.signing.public
+        return Member(name=name, exchange=public[0], signing=public[1], data=self.data, rows=self.rows)
 
 
 class Party(abc.ABC):

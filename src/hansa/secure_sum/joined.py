@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from hansa.crypto.encoding import Part, digest
 from hansa.secure_sum.interface import Keys, Party, Refused
 from hansa.secure_sum.messages import PLACE, is_from, understood
-from hansa.secure_sum.roster import Member, Place, Roster
+from hansa.secure_sum.roster import Place, Roster
 
 
 class Numbers(Protocol):
@@ -31,7 +31,7 @@ class JoinedParty(Party, Generic[N]):
     """One client in the secure sums of a run.
 
     Attributes:
-        member: Its name and public keys.
+        member: Its name, public keys, and the root of its data.
     """
 
     def __init__(self, name: str, keys: Keys, memory: MutableMapping[str, bytes]) -> None:
@@ -42,7 +42,7 @@ class JoinedParty(Party, Generic[N]):
             keys: Its private keys.
             memory: What it has done, so that it does nothing else; kept on the disk where a process may end.
         """
-        self.member = Member(name=name, exchange=keys.exchange.public, signing=keys.signing.public)
+        self.member = keys.member(name)
         self._name, self._exchange, self._signing = name, keys.exchange, keys.signing
         self._memory = memory
 
@@ -50,11 +50,11 @@ class JoinedParty(Party, Generic[N]):
         """Pin the run: its roster, configuration and parameters.
 
         Raises:
-            Refused: If this party is not in the roster with its keys, or has joined with another roster,
-                configuration or parameters.
+            Refused: If this party is not in the roster with its keys and data, or has joined with another
+                roster, configuration or parameters.
         """
         if roster.by_name.get(self._name) != self.member:
-            raise Refused(f"{self._name!r} is not in the roster with its own keys")
+            raise Refused(f"{self._name!r} is not in the roster with its own keys and data")
         pinned = digest("run", roster.hash, configuration, repr(sorted(parameters.describe().items())))
         if self._memory.setdefault("run", pinned) != pinned:
             raise Refused("roster, configuration or parameters changed; that is another run, with other keys")

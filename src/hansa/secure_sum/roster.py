@@ -10,7 +10,8 @@ from typing import Any
 from hansa.crypto.encoding import digest
 from hansa.errors import ConfigurationError
 
-KEY = 32
+KEY = ROOT = 32
+MOST_ROWS = 1 << 32
 LONGEST_NAME = 1000
 """Bytes of a name: all that is signed has names in it."""
 MOST_HOLDERS = 128
@@ -31,11 +32,20 @@ class Member:
         name: Its name.
         exchange: X25519 public key, 32 bytes, to which envelopes are addressed.
         signing: Ed25519 public key, 32 bytes.
+        data: Root of the certificate about its data (`hansa.claims`), 32 bytes; empty where there is none.
+        rows: Number of its training rows, where that certificate tells it; else None.
     """
 
     name: str
     exchange: bytes
     signing: bytes
+    data: bytes = b""
+    rows: int | None = None
+
+    @property
+    def certified(self) -> tuple[bytes | int, ...]:
+        """What is known of its data; empty where nothing is."""
+        return (self.data, -1 if self.rows is None else self.rows) if self.data else ()
 
 
 @dataclass(frozen=True)
@@ -62,14 +72,16 @@ class Roster:
 
     @functools.cached_property
     def hash(self) -> bytes:
-        """SHA-256 over all names and keys in order."""
-        parts = [part for m in self.members for part in (m.name, m.exchange, m.signing)]
+        """SHA-256 over all names, keys and roots in order."""
+        # A name is text and a root bytes: who has one cannot be read as who has none.
+        parts = [part for m in self.members for part in (m.name, m.exchange, m.signing, *m.certified)]
         return digest("roster", *parts)
 
     def describe(self) -> dict[str, Any]:
         """Return its hash and all keys, for the run's configuration."""
         members = [
-            {"name": m.name, "exchange": m.exchange.hex(), "signing": m.signing.hex()} for m in self.members
+            {"name": m.name, "exchange": m.exchange.hex(), "signing": m.signing.hex(), **_data(m)}
+            for m in self.members
         ]
         return {"hash": self.hash.hex(), "members": members}
 
@@ -134,6 +146,13 @@ class Place:
         return [self.holders.index(name) + 1 for name in names]
 
 
+def _data(member: Member) -> dict[str, Any]:
+    """Return what is known of a member's data, for the run's configuration."""
+    if not member.data:
+        return {}
+    return {"data": member.data.hex(), **({} if member.rows is None else {"rows": member.rows})}
+
+
 def _check(member: Member) -> None:
     """Raise `ConfigurationError` unless others can work with a member's name and keys."""
     if type(member.name) is not str or not 0 < len(member.name.encode(errors="replace")) <= LONGEST_NAME:
@@ -145,6 +164,14 @@ def _check(member: Member) -> None:
     for key in (member.exchange, member.signing):
         if type(key) is not bytes or len(key) != KEY:
             raise ConfigurationError(f"a public key of {member.name!r} does not have {KEY} bytes.")
+    if type(member.data) is not bytes or len(member.data) not in (0, ROOT):
+        raise ConfigurationError(f"the root of the data of {member.name!r} does not have {ROOT} bytes.")
+    if member.rows is not None and (
+        type(member.rows) is not int or not 0 < member.rows <= MOST_ROWS or not member.data
+    ):
+        raise ConfigurationError(
+            f"{member.name!r} is listed with {member.rows!r} rows; certified ones are 1 to {MOST_ROWS}."
+        )
     if int.from_bytes(member.exchange, "little") % 2**255 % _PRIME in _SMALL:
         raise ConfigurationError(
             f"the exchange public key of {member.name!r} cannot be used: it is a point of small order, with "

@@ -18,6 +18,7 @@ from hansa.secure_sum.sealed import witness as witness_module
 from hansa.secure_sum.sealed.bounds import LARGEST_NORM, Bounds
 from hansa.secure_sum.sealed.coordinator import Coordinator
 from hansa.secure_sum.sealed.dealing import Dealer, head_bytes
+from hansa.secure_sum.sealed.messages import Entry, seal_hash
 from hansa.secure_sum.sealed.norm import _transposed, powers_of
 from hansa.secure_sum.sealed.parameters import choose
 from hansa.secure_sum.sealed.projections import combine, entries, project
@@ -429,3 +430,54 @@ def test_a_larger_bound_than_fits_is_told_with_one_that_does():
         parameters_of(4096, 1000, norm=2**26)
     most = int(str(told.value).split("Norms up to ")[1].split(" ")[0])
     parameters_of(4096, 1000, norm=most)
+
+
+# ------------------------------------------------------------------ a weight that is known
+
+
+def known(run, rows, name="c0"):
+    """The member as a roster has it that pins its number of rows."""
+    return dataclasses.replace(run.parties[name].member, data=b"d" * 32, rows=rows)
+
+
+def weighed(run, member, weight):
+    """A seal of a small vector of some weight, and what is dealt of it."""
+    vector = np.array([3 * weight, -weight, 0, 0, 0, weight], np.int64)
+    sealed, key = seal(vector, run.parameters, "sealed sum", *run.place.parts)
+    return sealed, run.dealer.deal(member, vector, sealed, key)
+
+
+@pytest.mark.parametrize(("rows", "weight"), [(7, 7), (50, 50), (51, 50), (10**9, 50)])
+def test_the_weight_is_the_certified_number_of_rows_up_to_the_largest(weighted, rows, weight):
+    member = known(weighted, rows)
+    sealed, dealt = weighed(weighted, member, weight)
+    assert weighted.dealer.why_rejected(member, sealed, dealt.proof) == ""
+
+
+@pytest.mark.parametrize(("rows", "weight"), [(7, 8), (7, 6), (7, 0), (7, 50), (51, 49)])
+def test_another_weight_than_the_certified_one(weighted, rows, weight, careless):
+    member = known(weighted, rows)
+    sealed, dealt = weighed(weighted, member, weight)
+    assert "'total'" in weighted.dealer.why_rejected(member, sealed, dealt.proof)
+    # A proof for the number of rows that somebody else would like it to be is none for this member.
+    liked = known(weighted, max(1, weight))
+    sealed, dealt = weighed(weighted, liked, max(1, weight))
+    assert weighted.dealer.why_rejected(liked, sealed, dealt.proof) == ""
+    assert weighted.dealer.why_rejected(member, sealed, dealt.proof)
+
+
+def test_holders_check_shares_of_a_member_whose_rows_are_known(weighted):
+    member = known(weighted, 7)
+    sealed, dealt = weighed(weighted, member, 7)
+    hashed = seal_hash(sealed)
+    entry = Entry(
+        sender="c0",
+        seal=hashed,
+        envelopes=(b"e" * 32,) * 4,
+        signature=b"",
+        head=dealt.proof[: head_bytes(weighted.parameters)],
+    )
+    for number, content in enumerate(dealt.contents):
+        assert weighted.dealer.why_unusable(member, entry, number, content) == ""
+    other = known(weighted, 8)
+    assert weighted.dealer.why_unusable(other, entry, 0, dealt.contents[0])

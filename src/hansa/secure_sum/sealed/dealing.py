@@ -85,7 +85,7 @@ class Dealer:
             leaves=b"".join(leaf(salt, text) for salt, text in zip(salts, texts, strict=True)),
             blended=lambda powers: _blended(rows, powers),
         )
-        shown = prove(self._statement(proof, seal_hash(seal), seal), witness, self._said(member))
+        shown = prove(self._statement(proof, seal_hash(seal), seal, member), witness, self._said(member))
         return Dealing(tuple(text + salt for text, salt in zip(texts, salts, strict=True)), shown)
 
     @functools.cached_property
@@ -100,7 +100,7 @@ class Dealer:
         if bounds is None:
             return "a proof came, and this run has none" if proof else ""
         try:
-            verify(self._statement(bounds, seal_hash(seal), seal), proof, self._said(member))
+            verify(self._statement(bounds, seal_hash(seal), seal, member), proof, self._said(member))
         except ProofRejected as error:
             return f"its proof was rejected: {error}"
         return ""
@@ -127,7 +127,7 @@ class Dealer:
         share = np.frombuffer(text, "<u8").astype(np.uint64)
         if not (field.is_canonical(polynomial) and field.is_canonical(share)):
             return "a share or the polynomial is not made of field elements"
-        layout, said = Layout(self._statement(bounds, entry.seal)), self._said(member)
+        layout, said = Layout(self._statement(bounds, entry.seal, None, member)), self._said(member)
         begin(layout, said)
         _, powers = challenges(commitment_said(layout, said, 0, root, leaves))
         value = polynomial[-1]
@@ -137,8 +137,11 @@ class Dealer:
             return "a share is not one of the key in the seal"
         return ""
 
-    def _statement(self, bounds: Bounds, hashed: bytes, seal: Field | None = None) -> NormStatement:
+    def _statement(
+        self, bounds: Bounds, hashed: bytes, seal: Field | None = None, member: Member | None = None
+    ) -> NormStatement:
         place, parameters = ("sealed sum", *self.place.parts), self.parameters
+        known = None if member is None or bounds.max_weight is None else member.rows
         return NormStatement(
             bounds,
             seal=seal,
@@ -148,6 +151,7 @@ class Dealer:
             scale=parameters.scale,
             threshold=parameters.threshold,
             holders=parameters.holders,
+            weight=None if known is None else min(known, bounds.max_weight or 0),  # as `Encoder.encode` does
         )
 
     def _said(self, member: Member) -> Transcript:

@@ -1,8 +1,9 @@
 """What a client proves of its seal: the vector in it is within its norm, and the key is the one it shared.
 
 There are x and s such that, with e = b − a · s − Δ · x: ‖x‖ ≤ B in the integers, exactly (with weights:
-x = (w · u, w), ‖w · u‖ ≤ C · w and 0 ≤ w ≤ w_max); ‖(e, s)‖ is below β; and the shares that were dealt are of
-this s. Where clients add noise η, what is sealed is x + η, and ‖η‖ ≤ T in the integers, exactly.
+x = (w · u, w), ‖w · u‖ ≤ C · w and 0 ≤ w ≤ w_max, and w is the client's certified number of rows where that
+is known); ‖(e, s)‖ is below β; and the shares that were dealt are of this s. Where clients add noise η, what
+is sealed is x + η, and ‖η‖ ≤ T in the integers, exactly.
 
 How. x, s and a random mask g₀ are committed, with hashes of all shares. Then 256 random projections of x and
 of (e, s) are drawn, and γ. Bits of the projections and of the slack B² − ‖x‖² are committed, and the
@@ -66,6 +67,7 @@ class NormStatement:
         scale: int,
         threshold: int,
         holders: int,
+        weight: int | None = None,
     ) -> None:
         """Take what is public.
 
@@ -78,9 +80,10 @@ class NormStatement:
             scale: Δ.
             threshold: Shares that restore the key.
             holders: How many hold shares.
+            weight: What the weight has to be, where that is known of the client; else None.
         """
         self.bounds, self._seal, self._public = bounds, seal, public
-        self._scale, self._threshold = scale, threshold
+        self._scale, self._threshold, self._weight = scale, threshold, weight
         self.parameters = bounds.sizes
         whole = bounds.max_weight is None
         segments = [
@@ -103,6 +106,7 @@ class NormStatement:
             holders,
             bounds.dimension,
             *(n for pair in numbers for n in pair),
+            *(() if weight is None else ("weight", weight)),
         )
 
     def constraints(self, seeds: Sequence[bytes], messages: Sequence[bytes]) -> Constraints:
@@ -123,6 +127,7 @@ class NormStatement:
         projections, gammas = challenges(seeds[0])
         blocks = [_Block(self, projections, gammas, polynomial.reshape(-1, 2)[0])]
         weights = [_WeightBits(bounds, first + slack)] if weight else []
+        weights += [] if self._weight is None else [_WeightIs(self._weight)]
         if bounds.noise is None:
             return Constraints(linear=[*blocks, *weights], sums=[total])
         first, slack = bounds.noise_bits + ROWS * bounds.noise_places[0], bounds.noise_places[1]
@@ -229,6 +234,19 @@ class _WeightBits:
         # w − Σ bits = 0, and −w − Σ bits = −w_max.
         _plus(weights["weight"], field.sub(coefficients[0], coefficients[1])[None])
         return field.mul(coefficients[1], np.array(P - self._most, np.uint64))
+
+
+class _WeightIs:
+    """The weight is the number that is known of the client."""
+
+    count = 1
+
+    def __init__(self, weight: int) -> None:
+        self._weight = weight
+
+    def add_to(self, weights: Weights, coefficients: Field) -> Field:
+        _plus(weights["weight"], coefficients)
+        return field.mul(coefficients[0], np.array(self._weight, np.uint64))
 
 
 @functools.lru_cache(maxsize=1)
