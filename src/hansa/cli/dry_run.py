@@ -56,6 +56,8 @@ def estimate(job: Job) -> dict[str, Any]:
         "claims_explained": None
         if (claimed := federation.prepare().claimed) is None
         else claimed.terms.explain(),
+        "guarantee": None if plan.private is None else plan.private.guarantee().describe(),
+        "privacy": None if plan.private is None else str(plan.private.guarantee()),
         "bytes_down_per_client": down,
         "bytes_up_per_client": up,
         "bytes_per_round": round(each_round),
@@ -146,6 +148,8 @@ def tell_estimate(values: dict[str, Any], *, json: bool) -> None:
         ("sums", str(values["secure_sum"])),
         ("disk", f"{bytes_of(values['disk_bytes'])}: {kept} a round of checkpoints{to_verify}"),
     ]
+    if values["privacy"]:
+        lines.append(("privacy", str(values["privacy"])))
     for name, value in lines:
         line = Text(f"{name:10}", style="dim")
         line.append(value)
