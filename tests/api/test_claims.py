@@ -302,7 +302,7 @@ def test_a_data_card_that_tells_another_number_than_was_certified():
     one = made(EXACT)
     plan, claimed = one.plan(), one.prepare().claimed
     more = dataclasses.replace(plan.cards["c1"], examples={"train": 31})
-    with pytest.raises(CertificateRejected, match=r"client 'c1': .*'records'.*31 rows, it is of 30"):
+    with pytest.raises(CertificateRejected, match=r"client 'c1': .*'records'.*31 rows, and it is of 30"):
         certifying.certified_keys(
             dataclasses.replace(plan, cards={**plan.cards, "c1": more}), EXACT, claimed, None
         )
