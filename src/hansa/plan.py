@@ -303,7 +303,7 @@ class Plan:
     def why_miscounted(self, name: str, delta: Delta | None) -> str:
         """Return why a client's weight in a plain sum is not its certified number of rows; empty where it is.
 
-        In a sealed sum the proof of the norm shows it.
+        In a sealed sum the proof of the norm shows it; where an engine adds changes up, it weighs them.
         """
         rows = None if self.roster is None or delta is None else self.roster.by_name[name].rows
         if rows is None or self.aggregate == "uniform":

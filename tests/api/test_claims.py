@@ -296,3 +296,13 @@ def test_weights_are_capped_as_the_run_says():
     one.quantise = hansa.Quantise(clip=4.0, bound=2**12, max_weight=25)
     one.fit(1)
     assert one.records[0].dropped == {}
+
+
+def test_a_data_card_that_tells_another_number_than_was_certified():
+    one = made(EXACT)
+    plan, claimed = one.plan(), one.prepare().claimed
+    more = dataclasses.replace(plan.cards["c1"], examples={"train": 31})
+    with pytest.raises(CertificateRejected, match=r"client 'c1': .*'records'.*31 rows, and it is of 30"):
+        certifying.certified_keys(
+            dataclasses.replace(plan, cards={**plan.cards, "c1": more}), EXACT, claimed, None
+        )

@@ -107,10 +107,12 @@ class Certificate:
                 proof=data[start + length :],
                 signature=bytes.fromhex(told["signature"]),
             )
+            sound = type(made.name) is str and len(made.name) <= _LONGEST_NAME and type(made.slots) is int
+            sound = sound and (len(made.signing), len(made.signature)) == (KEY, SIZE)
             same = made.to_bytes() == data
         except (ValueError, TypeError, KeyError, RecursionError, AttributeError) as error:
             raise CertificateRejected("decoding", "the head is not that of a certificate.") from error
-        if not same:
+        if not (sound and same):
             raise CertificateRejected("decoding", "the head is not written as it has to be.")
         return made
 

@@ -14,7 +14,7 @@ from hansa.errors import ConfigurationError
 LARGEST = 1 << 53
 """Units of a value, of either sign: float64 tells them apart."""
 MOST_CELLS = 1 << 25
-"""Cells of a statement, at most: some 4 GB and half a minute to prove."""
+"""Cells of a statement, at most: a few GB and half a minute to prove."""
 _LONGEST_NAME = 1000
 _MOST_COLUMNS = 1 << 16
 
