@@ -19,7 +19,8 @@ class RoundCheck:
         round: Its number, from 0.
         clients: Who was asked; None where only the coordinator knows.
         summed: How many updates are in the sum; None where that cannot be known.
-        left_out: Reason by client, for the others.
+        left_out: Reason by client, for the others: what its message shows, or else, marked as such, what the
+            coordinator tells. A proof that is said to be rejected was signed by the client.
         proofs: How many proofs of norms were checked and hold.
         void: Why the sum was not used, if so.
         sums: Whether all sums were added up and opened again.
