@@ -88,7 +88,7 @@ def _read(value: Any, shape: Any, fields: Fields, at: str, arrays: Mapping[str, 
         }
         return shape(**own)
     if shape is np.ndarray:
-        return _array(at, arrays)
+        return _array(value, at, arrays)
     if shape is not bytes:
         return value
     return _read_bytes(value, at, arrays)
@@ -104,9 +104,9 @@ def _read_pairs(value: Any, of: Any, fields: Fields, at: str, arrays: Mapping[st
 
 def _read_bytes(value: Any, at: str, arrays: Mapping[str, Array]) -> bytes:
     if value is None:
-        array = _array(at, arrays)
-        if array.dtype != np.uint8 or array.ndim != 1:
-            raise Malformed(f"the array {at} is no row of bytes")
+        array = _array(value, at, arrays)
+        if array.dtype != np.uint8 or array.ndim != 1 or array.size <= SHORT:
+            raise Malformed(f"the array {at} is no row of more than {SHORT} bytes")
         return array.tobytes()
     try:
         found = bytes.fromhex(value)
@@ -117,7 +117,7 @@ def _read_bytes(value: Any, at: str, arrays: Mapping[str, Array]) -> bytes:
     return found
 
 
-def _array(at: str, arrays: Mapping[str, Array]) -> Array:
-    if at not in arrays:
-        raise Malformed(f"the array {at} is missing")
+def _array(value: Any, at: str, arrays: Mapping[str, Array]) -> Array:
+    if value is not None or at not in arrays:
+        raise Malformed(f"the array {at} is missing, or something else is in its place")
     return arrays[at]

@@ -190,7 +190,7 @@ class _Checking:
         before = dataclasses.replace(again.state, learning_rate=told.body.get("learning_rate"))
         replay, model = Replay(told.heard, told.logs), ModelCheck(plan, before.weights, told)
         if plan.telling is not None and not replay.has_metrics:
-            if plan.is_public("tell") or source.private is not None:
+            if "privacy" not in source.config or source.private is not None:
                 raise LogError("the log does not have what clients told of their metrics.")
             self.notes.append(_PRIVATE_METRICS)
         again.state, record = replayed(plan, before, replay, model.settle)
