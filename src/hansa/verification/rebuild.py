@@ -32,6 +32,7 @@ _BESIDE = ("class_weight", "privacy")
 _OF_OTHERS = ("budget", "seeded")
 """What a plan of privacy says that does not change what is done."""
 
+_MOST_METRICS = 10_000
 _MOST_DRAWS = 10**8
 """Clients times rounds that a plan of privacy looks ahead over: seconds."""
 
@@ -109,7 +110,9 @@ def rebuilt(config: Mapping[str, Any], initial: FloatVector) -> Plan:
 
 def _plan(config: Mapping[str, Any], initial: FloatVector) -> Plan:
     roster, layout = _roster(config["roster"]), _layout(config["model"]["variables"])
-    evaluation, sums = config["evaluation"], config["secure_sum"]
+    evaluation, sums, metrics = config["evaluation"], config["secure_sum"], tuple(config.get("metrics", ()))
+    if len(metrics) > _MOST_METRICS:
+        raise ConfigurationError(f"there are {len(metrics)} metrics; expected at most {_MOST_METRICS}.")
     if math.prod(initial.shape) != sum(math.prod(entry.shape) for entry in layout.entries):
         raise ConfigurationError(f"the first model has {initial.size} weights, its layout another number.")
     return Plan(
@@ -128,7 +131,7 @@ def _plan(config: Mapping[str, Any], initial: FloatVector) -> Plan:
         ),
         privacy=_privacy(config.get("privacy")),
         seed=config["seed"],
-        metrics=tuple(config.get("metrics", ())),
+        metrics=metrics,
         roster=roster,
         configuration=configuration_of(config),
         server_optimizer=_optimizer(config["server_optimizer"]),

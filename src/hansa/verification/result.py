@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -82,5 +83,9 @@ class Verification:
         return self.verdict != "failed"
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain dicts, lists, numbers and strings."""
-        return dataclasses.asdict(self)
+        """Return it as plain dicts, lists, numbers and strings; an endless epsilon as ``"inf"``."""
+        told = dataclasses.asdict(self)
+        for check in told["rounds"]:
+            if check["epsilon"] is not None and not math.isfinite(check["epsilon"]):
+                check["epsilon"] = str(check["epsilon"])
+        return told
