@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -18,3 +20,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning"
     )
+
+
+@pytest.fixture(scope="session")
+def run_of(tmp_path_factory) -> Callable[[str], Path]:
+    """Returns the folder of a small run of a kind (`verified_runs`), made once. Do not change it."""
+    base, made = tmp_path_factory.mktemp("runs"), {}
+
+    def get(kind: str) -> Path:
+        from verified_runs import KINDS
+
+        if kind not in made:
+            made[kind] = base / kind.replace(" ", "-")
+            KINDS[kind](made[kind])
+        return made[kind]
+
+    return get

@@ -9,7 +9,7 @@ same generator; `hansa.client` is the other half.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,9 +25,10 @@ from hansa.rng import Seeds
 from hansa.server.aggregate import aggregate_with, mean_of
 from hansa.server.keras_optimizer import optimizer_step
 from hansa.tree import vector_hash
-from hansa.types import Answer, Array, Ask, Metrics, Reply, ServerState, Start
+from hansa.types import Answer, Array, Ask, FloatVector, Metrics, Reply, ServerState, Start
 
 Steps = Generator[Ask, Answer, tuple[ServerState, RoundRecord]]
+Settle = Callable[[FloatVector], FloatVector]
 
 
 def first_state(plan: Plan) -> ServerState:
@@ -36,13 +37,14 @@ def first_state(plan: Plan) -> ServerState:
     return ServerState(round=0, weights=plan.shared_part(plan.initial), slots=slots)
 
 
-def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
+def round_steps(plan: Plan, state: ServerState, seeds: Seeds, *, settle: Settle | None = None) -> Steps:
     """Run one round.
 
     Args:
         plan: The plan of the run.
         state: The server's state before the round.
         seeds: The run's seeds.
+        settle: Where a round is done again: takes the weights that it gives, and returns those that it gave.
 
     Yields:
         Asks: ``"train"`` to the cohort, with the phases of the secure sum around it;
@@ -97,6 +99,8 @@ def round_steps(plan: Plan, state: ServerState, seeds: Seeds) -> Steps:
                 "The model is left as it was. Lower the learning rate, or clip the clients' gradients."
             )
     new = dataclasses.replace(new, round=state.round + 1, slots={**new.slots, **kept})
+    if settle is not None:
+        new = dataclasses.replace(new, weights=settle(new.weights))
 
     # Evaluate the new model, on the clients' own rows and on the server's set.
     measure = _measured if plan.telling is None else _told

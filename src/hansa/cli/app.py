@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from hansa.cli import privacy
 from hansa.cli.errors import FAILED, INTERRUPTED, exit_code, tell_error
-from hansa.errors import ConfigurationError, HansaError, UnknownNameError
+from hansa.errors import ConfigurationError, HansaError, RunError, UnknownNameError
 
 
 class Commands(TyperGroup):
@@ -305,7 +305,10 @@ def verify(
     """Check a run from its log alone."""
     from hansa.cli.verifying import check
 
-    found = check(run, head=head, roster=roster, json=json)
+    try:
+        found = check(run, head=head, roster=roster, json=json)
+    except RunError as error:  # there is nothing to check, which is no verdict
+        raise ConfigurationError(str(error)) from error
     if not found.ok or (strict and found.verdict != "verified"):
         raise typer.Exit(1)
 

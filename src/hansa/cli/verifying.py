@@ -46,25 +46,32 @@ def tell(found: Verification, console: Console | None = None) -> None:
     """Write what a verification has shown."""
     console = Console(file=sys.stdout, highlight=False) if console is None else console
     if found.title:
-        console.print(Text(found.title, style="bold"))
+        console.print(Text(printable(found.title), style="bold"))
     if found.rounds:
         console.print()
         console.print(_table(found.rounds))
     for line in left_out(found.rounds):
-        console.print(Text(line, style="yellow"), soft_wrap=True)
+        console.print(Text(printable(line), style="yellow"), soft_wrap=True)
     console.print()
     for name, value in _facts(found):
         line = Text(f"{name:9}", style="dim")
-        line.append(value)
+        line.append(printable(value))
         console.print(line, soft_wrap=True)
     for text in (*(f"Not checked: {why}." for why in found.unchecked), *found.notes):
-        console.print(Text(text.replace("..", "."), style="dim"), soft_wrap=True)
+        console.print(Text(printable(text.replace("..", ".")), style="dim"), soft_wrap=True)
     console.print()
     verdict = Text(found.verdict.upper(), style=_STYLES[found.verdict])
     verdict.append(f"  {_ENDS[found.verdict]} ({found.seconds:.1f} s)", style="not bold")
     console.print(verdict, soft_wrap=True)
     if found.failure:
-        console.print(Text(found.failure, style="red"), soft_wrap=True)
+        console.print(Text(printable(found.failure), style="red"), soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Return a text of a log without what would steer a terminal: whoever wrote it may be hostile."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def left_out(rounds: tuple[RoundCheck, ...]) -> list[str]:
@@ -98,7 +105,7 @@ def _table(rounds: tuple[RoundCheck, ...]) -> Table:
         step = "unchanged" if check.void and check.step else _STEPS[check.step]
         row = [str(check.round), summed, str(check.proofs or "–"), sums, step]
         row += ["–" if check.epsilon is None else f"{check.epsilon:.3f}"] if private else []
-        table.add_row(*row, Text(check.model_hash[:12], style="dim"))
+        table.add_row(*row, Text(printable(check.model_hash[:12]), style="dim"))
     return table
 
 

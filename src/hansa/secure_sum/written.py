@@ -52,7 +52,10 @@ def _write(  # noqa: PLR0911 - one return for each kind of value
         return [_write(one, shape[0], fields, f"{at}.{i}", arrays) for i, one in enumerate(value)]
     if isinstance(shape, dict):
         (of,) = shape.values()
-        return {key: _write(one, of, fields, f"{at}.{key}", arrays) for key, one in value.items()}
+        # Pairs, since keys are any text that a client likes, and an object reserves some.
+        return [
+            [key, _write(one, of, fields, f"{at}.{i}", arrays)] for i, (key, one) in enumerate(value.items())
+        ]
     if shape in fields:
         own = vars(value)
         return {
@@ -69,18 +72,14 @@ def _write(  # noqa: PLR0911 - one return for each kind of value
     return None
 
 
-def _read(  # noqa: PLR0911 - one return for each kind of value
-    value: Any, shape: Any, fields: Fields, at: str, arrays: Mapping[str, Array]
-) -> Any:
+def _read(value: Any, shape: Any, fields: Fields, at: str, arrays: Mapping[str, Array]) -> Any:
     if isinstance(shape, tuple):
         if not isinstance(value, list):
             raise Malformed(f"{at} is no list")
         return tuple(_read(one, shape[0], fields, f"{at}.{i}", arrays) for i, one in enumerate(value))
     if isinstance(shape, dict):
-        if not isinstance(value, dict):
-            raise Malformed(f"{at} is no object")
         (of,) = shape.values()
-        return {key: _read(one, of, fields, f"{at}.{key}", arrays) for key, one in value.items()}
+        return _read_pairs(value, of, fields, at, arrays)
     if shape in fields:
         if not isinstance(value, dict) or set(value) != set(fields[shape]):
             raise Malformed(f"{at} does not have the fields of {shape.__name__}")
@@ -89,18 +88,36 @@ def _read(  # noqa: PLR0911 - one return for each kind of value
         }
         return shape(**own)
     if shape is np.ndarray:
-        return _array(at, arrays)
+        return _array(value, at, arrays)
     if shape is not bytes:
         return value
+    return _read_bytes(value, at, arrays)
+
+
+def _read_pairs(value: Any, of: Any, fields: Fields, at: str, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
+        raise Malformed(f"{at} is no list of pairs")
+    if not all(isinstance(key, str) for key, _ in value) or len({key for key, _ in value}) != len(value):
+        raise Malformed(f"{at} has a key twice, or one that is no text")
+    return {key: _read(one, of, fields, f"{at}.{i}", arrays) for i, (key, one) in enumerate(value)}
+
+
+def _read_bytes(value: Any, at: str, arrays: Mapping[str, Array]) -> bytes:
     if value is None:
-        return _array(at, arrays).astype(np.uint8, casting="equiv").tobytes()
+        array = _array(value, at, arrays)
+        if array.dtype != np.uint8 or array.ndim != 1 or array.size <= SHORT:
+            raise Malformed(f"the array {at} is no row of more than {SHORT} bytes")
+        return array.tobytes()
     try:
-        return bytes.fromhex(value)
+        found = bytes.fromhex(value)
     except (TypeError, ValueError):
         raise Malformed(f"{at} is not hexadecimal") from None
+    if found.hex() != value:
+        raise Malformed(f"{at} is not written as hexadecimal is here")
+    return found
 
 
-def _array(at: str, arrays: Mapping[str, Array]) -> Array:
-    if at not in arrays:
-        raise Malformed(f"the array {at} is missing")
+def _array(value: Any, at: str, arrays: Mapping[str, Array]) -> Array:
+    if value is not None or at not in arrays:
+        raise Malformed(f"the array {at} is missing, or something else is in its place")
     return arrays[at]

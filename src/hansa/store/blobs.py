@@ -126,6 +126,14 @@ class Blobs:
             raise LogError(f"blob {name} was changed: {path} now has the hash {name_of(data)}. {remedy}")
         return data
 
+    def has(self, name: str) -> bool:
+        """Whether something is kept under a name.
+
+        Raises:
+            LogError: The name is not a blob's.
+        """
+        return self._path(name).is_file()
+
     def put_arrays(self, arrays: Mapping[str, Array]) -> str:
         """Keep named arrays as one blob and return its name; see `encode_arrays`."""
         return self.put(encode_arrays(arrays))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ from hansa.types import Array, Heard
 _MESSAGES = "messages"
 _ALL = "all"
 _KINDS = ("SealedVector", "Complaints", "Lock", "Opening")
+_VARIES = "deliver"
+"""The phase in which some have much to say, and most have nothing."""
 _PHASES = {"train": 0, "tell": 0, "deliver": 1, "lock": 2, "open": 3}
 
 
@@ -72,6 +75,15 @@ def get_sums(blobs: Blobs, body: Mapping[str, Any]) -> dict[tuple[str, str], Hea
     return found
 
 
+def message_blobs(body: Mapping[str, Any]) -> set[str]:
+    """Return the blobs in which the messages of a round are.
+
+    Not whatever looks like a blob's name: reasons are texts that clients choose.
+    """
+    phases = [told for sums in body.get("sums", {}).values() for told in sums.values()]
+    return {name for told in phases for name in told["blobs"].values()}
+
+
 def _kind(phase: str) -> tuple[type, Any]:
     from hansa.secure_sum.sealed import messages
 
@@ -83,28 +95,22 @@ def _kind(phase: str) -> tuple[type, Any]:
 def _put(blobs: Blobs, heard: Heard, record: RoundRecord) -> dict[str, Any]:
     """Keep the messages of a phase.
 
-    A client that is left out because its message is no message, or far larger than the others', is kept by
-    its reason: else it could fill the disk.
+    Whoever sends no message, or one far larger than the others', is kept by the reason why it is left out:
+    else it could fill the disk.
     """
     kind, fields = _kind(heard.phase)
     written, silent = {}, dict(heard.silent)
     for number, (name, message) in enumerate(heard.messages.items()):
+        if name in silent:
+            continue
         try:
             written[name] = write(_loggable(message), kind, fields, str(number))
         except Malformed as error:
             silent[name] = str(error)
+    for name in () if heard.phase == _VARIES else _oversized(written):
+        del written[name]
+        silent[name] = record.dropped.get(name, "what came was far larger than what others sent")
     first = heard.phase == heard.purpose
-    if first:
-        # Reasons of the round, so that who replays it, without a message, gives the same.
-        reasons = {name: record.dropped.get(name, why) for name, why in silent.items()}
-        sizes = {
-            name: sum(array.nbytes for array in arrays.values()) for name, (_, arrays) in written.items()
-        }
-        most = 2 * max((size for name, size in sizes.items() if name not in record.dropped), default=0)
-        for name in [name for name in written if name in record.dropped and sizes[name] > most]:
-            del written[name]
-            reasons[name] = record.dropped[name]
-        silent = reasons
     groups = {name: {name: one} for name, one in written.items()} if first else {_ALL: written}
     order = {name: number for number, name in enumerate(heard.messages)}
     return {
@@ -113,15 +119,35 @@ def _put(blobs: Blobs, heard: Heard, record: RoundRecord) -> dict[str, Any]:
     }
 
 
+def _oversized(written: Mapping[str, tuple[Any, Mapping[str, Array]]]) -> list[str]:
+    """Return who sent more than twice what is usual.
+
+    Messages that a sum is made of are of about the same size, and more than half of all that came; so that
+    what is this large is in none.
+    """
+    sizes = {
+        name: len(canonical_json(value)) + sum(array.nbytes for array in arrays.values())
+        for name, (value, arrays) in written.items()
+    }
+    usual = statistics.median_low(sizes.values()) if sizes else 0
+    return [name for name, size in sizes.items() if size > 2 * usual]
+
+
 def _loggable(message: Any) -> Any:
-    """Return a message without what nobody may keep: envelopes are known by their hashes."""
+    """Return a message without what nobody may keep: envelopes are known by their hashes.
+
+    Where a client sent hashes itself, which is a fault, it has neither; that is a fault, too.
+    """
     from hansa.secure_sum.sealed.messages import SealedVector, envelope_hash
 
     if type(message) is not SealedVector or type(message.envelopes) is not tuple:
         return message
     if not all(type(envelope) is bytes for envelope in message.envelopes):
         return message
-    return dataclasses.replace(message, envelopes=(), hashes=tuple(map(envelope_hash, message.envelopes)))
+    hashes = () if message.hashes else tuple(map(envelope_hash, message.envelopes))
+    lengths = set(map(len, message.envelopes))
+    length = lengths.pop() if len(lengths) == 1 else 0
+    return dataclasses.replace(message, envelopes=(), hashes=hashes, length=length)
 
 
 def _encoded(group: Mapping[str, tuple[Any, Mapping[str, Array]]], order: Mapping[str, int]) -> bytes:
@@ -145,6 +171,8 @@ def _get(blobs: Blobs, purpose: str, phase: str, told: Mapping[str, Any]) -> Hea
         except (KeyError, Malformed, TypeError, ValueError) as error:
             raise LogError(f"{where}: blob {blob} holds no messages: {error}.") from error
     silent = {name: str(why) for name, why in _object(told.get("silent", {})).items()}
+    if both := sorted(messages.keys() & silent):
+        raise LogError(f"in the phase {phase} of the sum to {purpose} {both[0]!r} both spoke and was silent.")
     return Heard(purpose=purpose, phase=phase, messages=messages, silent=silent)
 
 

@@ -8,6 +8,7 @@ no row of data, nothing that one client reported in the clear.
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ from hansa.store.blobs import Blobs
 from hansa.store.files import explained
 from hansa.store.journal import blob_names
 from hansa.store.run import Run
+from hansa.store.sums import message_blobs
 
 CONFIG, LOG, README = "config.json", "log/public.jsonl", "README.txt"
 _BLOB = re.compile(r"blobs/([0-9a-f]{2})/(\1[0-9a-f]{62})", re.ASCII)
 _MOST_FILES = 10_000_000
 _LIMITS = {CONFIG: 1 << 24, LOG: 1 << 34, README: 1 << 20}
 _CHUNK = 1 << 20
+_DAMAGED = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error)
+"""What reading a damaged archive raises."""
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that the format knows: bytes do not depend on the clock
 
 _TEXT = """A run of Hansa, as anyone may see and verify it.
@@ -107,10 +111,12 @@ def unpack(path: Path, folder: Path) -> None:
     """
     blobs = Blobs(folder)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with explained("unpack", path), zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
             if len(infos) > _MOST_FILES or len({info.filename for info in infos}) != len(infos):
                 raise LogError(f"{path} is no bundle: it has a file twice, or too many.")
+            if sum(info.file_size for info in infos) > path.stat().st_size:  # some would share their bytes
+                raise LogError(f"{path} is no bundle: its files are larger than itself.")
             for info in infos:
                 _check(path, info, blobs.limit_bytes)
                 target = folder / info.filename
@@ -118,7 +124,9 @@ def unpack(path: Path, folder: Path) -> None:
                 with archive.open(info) as source, target.open("xb") as out:
                     while chunk := source.read(_CHUNK):
                         out.write(chunk)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+                if target.stat().st_size != info.file_size:
+                    raise LogError(f"{path} is damaged: {info.filename} is cut short. Get the bundle again.")
+    except _DAMAGED as error:
         raise LogError(f"{path} is damaged: {error}. Get the bundle again.") from error
 
 
@@ -138,10 +146,11 @@ def _public_blobs(run: Run) -> set[str]:
     entries: list[Any] = list(run.entries())
     rounds = [entry.body for entry in entries if entry.kind == "round"]
     names = {name for entry in entries if entry.kind == "started" for name in blob_names(entry.body)}
-    names |= {name for body in rounds for name in blob_names(body.get("sums"))}
+    names |= {name for body in rounds for name in message_blobs(body)}
     models = [body["weights"] for body in rounds]
     # A step that is recomputed to a tolerance starts from the model before it, as it was.
-    return names | set(models if run.config.get("server_optimizer") else models[-1:])
+    kept = models if run.config.get("server_optimizer") else models[-1:]
+    return names | {name for name in kept if run.blobs.has(name)}
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:

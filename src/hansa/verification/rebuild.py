@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from hansa.algorithms import ALGORITHMS, Algorithm
 from hansa.cohort import AllClients, AtMost, Cohort, FixedSize, Poisson
 from hansa.encode import Quantise
-from hansa.errors import ConfigurationError, HansaError
+from hansa.errors import ConfigurationError, HansaError, LogError
 from hansa.plan import Plan
 from hansa.privacy import Capped, ClientLevel, Clip, DistributedDP, LocalDP, Person, Privacy
 from hansa.secure_sum import NormBound, Sealed
@@ -31,6 +32,10 @@ _BESIDE = ("class_weight", "privacy")
 _OF_OTHERS = ("budget", "seeded")
 """What a plan of privacy says that does not change what is done."""
 
+_MOST_METRICS = 10_000
+_MOST_DRAWS = 10**8
+"""Clients times rounds that a plan of privacy looks ahead over: seconds."""
+
 
 class NotRebuilt(Exception):  # noqa: N818 - says why something is not checked
     """The rounds of a run cannot be done again, and why."""
@@ -38,17 +43,33 @@ class NotRebuilt(Exception):  # noqa: N818 - says why something is not checked
 
 def why_not(config: Mapping[str, Any]) -> str:
     """Return why the rounds of a run cannot be done again from its log; empty where they can."""
-    kind = config.get("secure_sum", {}).get("kind")
+    kind = config["secure_sum"]["kind"]
     if kind == "plain":
         return "sums were added in the clear, so that only the coordinator has seen what went into them"
     if kind == "masking":
         return "masked sums cannot be added up again: a sum is bound to nothing that clients signed"
-    noise = config.get("privacy", {}).get("kind")
+    noise = config["privacy"]["kind"] if "privacy" in config else ""
     if noise in ("CentralDP", "MatrixDP"):
         return f"with {noise} sums are not public: noise is added to them after they were opened"
-    if config.get("algorithm", {}).get("kind") not in ALGORITHMS:
-        return f"the algorithm {config['algorithm'].get('kind')!r} is not one of Hansa's"
+    if config["algorithm"]["kind"] not in ALGORITHMS:
+        return f"the algorithm {config['algorithm']['kind']!r:.60} is not one of Hansa's"
+    if noise in _NOISY and config["privacy"]["rounds"] * len(config["roster"]["members"]) > _MOST_DRAWS:
+        return "the plan of privacy is for more rounds than are looked ahead over"
     return ""
+
+
+def roster_hash(config: Mapping[str, Any]) -> str:
+    """Return the hash of the roster; empty where there is none.
+
+    Raises:
+        LogError: If the configuration tells another than its members have.
+    """
+    if "roster" not in config:
+        return ""
+    found, told = _roster(config["roster"]).hash.hex(), config["roster"]["hash"]
+    if told != found:
+        raise LogError(f"the members of the roster have the hash {found}, and it says {told!r:.80}.")
+    return found
 
 
 def configuration_of(config: Mapping[str, Any]) -> bytes:
@@ -88,12 +109,16 @@ def rebuilt(config: Mapping[str, Any], initial: FloatVector) -> Plan:
 
 
 def _plan(config: Mapping[str, Any], initial: FloatVector) -> Plan:
-    roster = _roster(config["roster"])
-    evaluation, sums = config["evaluation"], config["secure_sum"]
+    roster, layout = _roster(config["roster"]), _layout(config["model"]["variables"])
+    evaluation, sums, metrics = config["evaluation"], config["secure_sum"], tuple(config.get("metrics", ()))
+    if len(metrics) > _MOST_METRICS:
+        raise ConfigurationError(f"there are {len(metrics)} metrics; expected at most {_MOST_METRICS}.")
+    if math.prod(initial.shape) != sum(math.prod(entry.shape) for entry in layout.entries):
+        raise ConfigurationError(f"the first model has {initial.size} weights, its layout another number.")
     return Plan(
         clients=tuple(member.name for member in roster.members),
         cards={},
-        layout=_layout(config["model"]["variables"]),
+        layout=layout,
         initial=initial,
         algorithm=_algorithm(config["algorithm"]),
         cohort=_cohort(config["cohort"]),
@@ -106,7 +131,7 @@ def _plan(config: Mapping[str, Any], initial: FloatVector) -> Plan:
         ),
         privacy=_privacy(config.get("privacy")),
         seed=config["seed"],
-        metrics=tuple(config.get("metrics", ())),
+        metrics=metrics,
         roster=roster,
         configuration=configuration_of(config),
         server_optimizer=_optimizer(config["server_optimizer"]),
@@ -117,7 +142,10 @@ def _plan(config: Mapping[str, Any], initial: FloatVector) -> Plan:
 
 
 def _layout(variables: Any) -> Layout:
-    return Layout(tuple(Entry(**{**each, "shape": tuple(each["shape"])}) for each in variables))
+    entries = [Entry(**{**each, "shape": tuple(each["shape"])}) for each in variables]
+    if not all(type(length) is int and length >= 0 for entry in entries for length in entry.shape):
+        raise ConfigurationError("a shape in the layout of the model is none.")
+    return Layout(tuple(entries))
 
 
 def _roster(told: Mapping[str, Any]) -> Roster:

@@ -10,7 +10,7 @@ from hansa.errors import LogError, VoidRoundError
 from hansa.plan import Plan
 from hansa.record import RoundRecord
 from hansa.rng import Seeds
-from hansa.round import Steps, round_steps
+from hansa.round import Settle, Steps, round_steps
 from hansa.types import Answer, Ask, Heard, Reply, ServerState
 
 
@@ -48,21 +48,34 @@ class Replay:
             raise LogError(f"the log does not have what clients said in the phase {ask.phase!r}.")
         return Answer(
             replies={n: Reply(message=heard.messages[n]) for n in ask.clients if n in heard.messages},
-            dropped={name: why for name, why in heard.silent.items() if name in ask.clients},
+            dropped={name: as_told(why) for name, why in heard.silent.items() if name in ask.clients},
             replayed=True,
         )
 
 
-def replayed(plan: Plan, state: ServerState, replay: Replay) -> tuple[ServerState, RoundRecord]:
+def as_told(why: str) -> str:
+    """Return a reason that nothing in the log shows; in quotes, so that it is seen where it ends."""
+    return f"the coordinator tells: {why!r}"
+
+
+def replayed(
+    plan: Plan, state: ServerState, replay: Replay, settle: Settle
+) -> tuple[ServerState, RoundRecord]:
     """Return the state after a round, and its record, from its log.
 
     Every signature and every proof is checked again, every sum is added up and opened again.
+
+    Args:
+        plan: The server's half.
+        state: The server's state before the round.
+        replay: Answers from the log.
+        settle: Takes the model that the round gives, and returns that of the log; or raises.
 
     Raises:
         LogError: If the log lacks what it needs.
         RoundError: If what clients said gives no round.
     """
-    steps = round_steps(plan, state, Seeds(plan.seed))
+    steps = round_steps(plan, state, Seeds(plan.seed), settle=settle)
     ask = next(steps)
     while True:
         try:

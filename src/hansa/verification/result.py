@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,7 +20,8 @@ class RoundCheck:
         round: Its number, from 0.
         clients: Who was asked; None where only the coordinator knows.
         summed: How many updates are in the sum; None where that cannot be known.
-        left_out: Reason by client, for the others.
+        left_out: Reason by client, for the others: what its message shows, or else, marked as such, what the
+            coordinator tells. A proof that is said to be rejected was signed by the client.
         proofs: How many proofs of norms were checked and hold.
         void: Why the sum was not used, if so.
         sums: Whether all sums were added up and opened again.
@@ -81,5 +83,9 @@ class Verification:
         return self.verdict != "failed"
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain dicts, lists, numbers and strings."""
-        return dataclasses.asdict(self)
+        """Return it as plain dicts, lists, numbers and strings; an endless epsilon as ``"inf"``."""
+        told = dataclasses.asdict(self)
+        for check in told["rounds"]:
+            if check["epsilon"] is not None and not math.isfinite(check["epsilon"]):
+                check["epsilon"] = str(check["epsilon"])
+        return told

@@ -9,12 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hansa.errors import LogError
+from hansa.errors import LogError, RunError
 from hansa.store.blobs import Blobs
 from hansa.store.canonical import parse_json
+from hansa.store.checkpoints import NO_REFERENCES
 from hansa.store.folder import check_format, find, first_body, read_config
 from hansa.store.log import Entry, Log
-from hansa.store.rounds import check_pair
+from hansa.store.rounds import check_pair, references_after
 from hansa.verification.bundle import is_bundle, unpack
 
 
@@ -42,6 +43,31 @@ class Source:
     def head(self) -> str:
         """Hash of the public log's last entry, which stands for all of it."""
         return self.public[-1].hash
+
+    @property
+    def kept_from(self) -> int:
+        """First round whose model has to be there; 0 where the private log, which tells, is not."""
+        rounds = [entry for entry in self.private or () if entry.kind == "round"]
+        return int(rounds[-1].body.get("kept_from", 0)) if rounds else 0
+
+    def keeps(self, number: int) -> bool:
+        """Whether the model after a round has to be there."""
+        return not self.bundled and number >= self.kept_from
+
+    def check_checkpoints(self) -> None:
+        """Check all that the coordinator would resume from: what it and clients keep from round to round.
+
+        Raises:
+            LogError: If something is missing or changed; says which blob.
+        """
+        before, needed, kept_from = NO_REFERENCES, set[str](), self.kept_from
+        for number, (public, private) in enumerate(self.rounds()):
+            if private is None:
+                return
+            before = references_after(before, public, private)
+            needed |= before.names() if number >= kept_from else set()
+        for name in sorted(needed):
+            self.blobs.get(name)
 
     def rounds(self) -> Iterator[tuple[Entry, Entry | None]]:
         """Yield the public entry of each round, and the private one where there is one.
@@ -82,7 +108,11 @@ def opened(run: Path | str) -> Iterator[Source]:
         return
     with TemporaryDirectory(prefix="hansa-verify-") as folder:
         unpack(path, Path(folder))
-        yield _read(Path(folder), bundled=True)
+        try:
+            yield _read(Path(folder), bundled=True)
+        except RunError as error:  # who has the bundle knows of no other folder
+            text = str(error).replace(f"{folder}/", f"{path}: ").replace(folder, str(path))
+            raise type(error)(text) from error
 
 
 def _read(folder: Path, *, bundled: bool) -> Source:
@@ -96,9 +126,12 @@ def _read(folder: Path, *, bundled: bool) -> Source:
         private = _entries(folder, "private")
         first_body(folder, private[0] if private else None)
         check_pair(public[0], private[0])
+    settings = parse_json(config)
+    if not isinstance(settings, dict):
+        raise LogError(f"{folder / 'config.json'} is no configuration.")
     return Source(
         folder=folder,
-        config=parse_json(config),
+        config=settings,
         public=public,
         private=private,
         blobs=Blobs(folder / "blobs"),

@@ -227,12 +227,13 @@ class Coordinator:
         return Dealer(self._parameters, self._place).why_rejected(member, sealed.seal, sealed.proof) or None
 
     def _fault_of_envelopes(self, sealed: SealedVector) -> str:
-        if bool(sealed.hashes) != self._replays:
-            return "hashes came in place of envelopes"
+        if bool(sealed.envelopes if self._replays else sealed.hashes):
+            return "hashes came in place of envelopes, or these in place of hashes"
         came = len(sealed.hashes if self._replays else sealed.envelopes)
         if came != len(self._place.holders):
             return f"{came} envelopes came for {len(self._place.holders)} holders"
-        if any(len(content) != self._parameters.share_bytes + OVERHEAD for content in sealed.envelopes):
+        lengths = {sealed.length} if self._replays else set(map(len, sealed.envelopes))
+        if lengths != {self._parameters.share_bytes + OVERHEAD}:
             return "an envelope has another length than a share"
         return ""
 

@@ -33,6 +33,8 @@ from hansa.zk.transcript import Transcript
 from hansa.zk.verifier import verify
 
 ROOT = SALT = 32
+REJECTED = "its proof was rejected"
+"""How a reason begins that only the client itself can have given: it has signed the proof."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Dealer:
         try:
             verify(self._statement(bounds, seal_hash(seal), seal, member), proof, self._said(member))
         except ProofRejected as error:
-            return f"its proof was rejected: {error}"
+            return f"{REJECTED}: {error}"
         return ""
 
     def why_unusable(self, member: Member, entry: Entry, number: int, content: bytes) -> str:

@@ -28,6 +28,7 @@ class SealedVector:
             run has none.
         head: How many bytes of the proof holders are given, to check their shares.
         hashes: Of the envelopes, in their place where a log has kept the rest: never from a client.
+        length: Bytes of each of those envelopes; 0 where they are of several lengths.
     """
 
     sender: str
@@ -37,6 +38,7 @@ class SealedVector:
     proof: bytes = b""
     head: int = 0
     hashes: tuple[bytes, ...] = ()
+    length: int = 0
 
     @functools.cached_property
     def entry(self) -> Entry:
@@ -147,7 +149,7 @@ FIELDS: Fields = {
     **PLACE,
     SealedVector: {
         **{"sender": str, "seal": np.ndarray, "envelopes": (bytes,), "signature": bytes},
-        **{"proof": bytes, "head": int, "hashes": (bytes,)},
+        **{"proof": bytes, "head": int, "hashes": (bytes,), "length": int},
     },
     Entry: {
         **{"sender": str, "seal": bytes, "envelopes": (bytes,), "signature": bytes},
