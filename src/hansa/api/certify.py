@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hansa.api.keys import keys_for, read_fingerprints
-from hansa.claims.claims import Claims, columns_of, indicators_of
+from hansa.claims.claims import NOTE, Claims, columns_of, indicators_of
 from hansa.claims.records import Records, fingerprint, records_of
 from hansa.claims.terms import Terms
 from hansa.data.client import Client
@@ -26,8 +26,6 @@ from hansa.types import ClientData, DataCard
 
 if TYPE_CHECKING:
     from hansa.claims.certificate import Certificate
-
-NOTE = "certificates"
 
 
 @dataclass(frozen=True, kw_only=True)

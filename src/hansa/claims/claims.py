@@ -18,6 +18,9 @@ from hansa.types import DataCard
 OTHERS = "*"
 """Stands for every column that has no range of its own."""
 
+NOTE = "certificates"
+"""Kind of the entry in a run's log that names the certificates."""
+
 
 @dataclass(frozen=True)
 class Range:

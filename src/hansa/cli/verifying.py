@@ -113,6 +113,8 @@ def _facts(found: Verification) -> list[tuple[str, str]]:
     facts = [("Rounds", _ended(found))]
     if found.proves:
         facts.append(("Proven", found.proves.strip()))
+    if found.claims:
+        facts.append(("Claims", found.claims))
     if found.head:
         facts.append(("Log", f"head {found.head}"))
     if found.roster:

@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from hansa.claims.claims import NOTE
 from hansa.errors import LogError, RunError
 from hansa.store.blobs import Blobs
 from hansa.store.files import explained
@@ -145,7 +146,8 @@ def _public_blobs(run: Run) -> set[str]:
     """Return the blobs of a bundle: of sums, the first and the last model; all models where needed."""
     entries: list[Any] = list(run.entries())
     rounds = [entry.body for entry in entries if entry.kind == "round"]
-    names = {name for entry in entries if entry.kind == "started" for name in blob_names(entry.body)}
+    noted = [entry.body for entry in entries if entry.kind in ("started", NOTE)]
+    names = {name for body in noted for name in blob_names(body)}
     names |= {name for body in rounds for name in message_blobs(body)}
     models = [body["weights"] for body in rounds]
     # A step that is recomputed to a tolerance starts from the model before it, as it was.

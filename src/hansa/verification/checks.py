@@ -38,9 +38,10 @@ from hansa.store.history import history_line
 from hansa.store.log import Entry
 from hansa.tree import vector_hash
 from hansa.types import ServerState
+from hansa.verification.certificates import check_certificates
 from hansa.verification.compare import ModelCheck, compare
 from hansa.verification.ledger import check_ledger
-from hansa.verification.rebuild import NotRebuilt, rebuilt, roster_hash, why_not
+from hansa.verification.rebuild import NotRebuilt, rebuilt, roster_hash, roster_of, why_not
 from hansa.verification.replay import Replay, replayed
 from hansa.verification.result import RoundCheck, Verdict, Verification
 from hansa.verification.source import Source, opened
@@ -127,6 +128,10 @@ class _Checking:
         pairs = list(source.rounds())
         with located("config.json"):
             again = self._again(source)
+        if "claims" in source.config:
+            with located("claims about data"):
+                roster = roster_of(source.config["roster"])
+                self.facts["claims"] = check_certificates(source, roster, source.config["claims"])
         charged, lines = [], []
         for number, (public, private) in enumerate(pairs):
             clock = time.perf_counter()

@@ -66,7 +66,7 @@ def roster_hash(config: Mapping[str, Any]) -> str:
     """
     if "roster" not in config:
         return ""
-    found, told = _roster(config["roster"]).hash.hex(), config["roster"]["hash"]
+    found, told = roster_of(config["roster"]).hash.hex(), config["roster"]["hash"]
     if told != found:
         raise LogError(f"the members of the roster have the hash {found}, and it says {told!r:.80}.")
     return found
@@ -109,7 +109,7 @@ def rebuilt(config: Mapping[str, Any], initial: FloatVector) -> Plan:
 
 
 def _plan(config: Mapping[str, Any], initial: FloatVector) -> Plan:
-    roster, layout = _roster(config["roster"]), _layout(config["model"]["variables"])
+    roster, layout = roster_of(config["roster"]), _layout(config["model"]["variables"])
     evaluation, sums, metrics = config["evaluation"], config["secure_sum"], tuple(config.get("metrics", ()))
     if len(metrics) > _MOST_METRICS:
         raise ConfigurationError(f"there are {len(metrics)} metrics; expected at most {_MOST_METRICS}.")
@@ -148,13 +148,16 @@ def _layout(variables: Any) -> Layout:
     return Layout(tuple(entries))
 
 
-def _roster(told: Mapping[str, Any]) -> Roster:
+def roster_of(told: Mapping[str, Any]) -> Roster:
+    """Return the roster that a configuration describes."""
     return Roster(
         tuple(
             Member(
                 name=each["name"],
                 exchange=bytes.fromhex(each["exchange"]),
                 signing=bytes.fromhex(each["signing"]),
+                data=bytes.fromhex(each.get("data", "")),
+                rows=each.get("rows"),
             )
             for each in told["members"]
         )

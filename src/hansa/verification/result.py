@@ -60,6 +60,7 @@ class Verification:
         config: Hash of the configuration.
         title: The run's title.
         proves: What clients have proven of their updates; empty without proofs.
+        claims: What clients have proven of their data; empty without claims.
         finished: How the run ended, as its log tells; empty where it does not.
         seconds: How long it took.
     """
@@ -74,6 +75,7 @@ class Verification:
     config: str = ""
     title: str = ""
     proves: str = ""
+    claims: str = ""
     finished: str = ""
     seconds: float = 0.0
 
