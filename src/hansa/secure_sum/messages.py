@@ -13,6 +13,8 @@ T = TypeVar("T")
 Fields = Mapping[type, Mapping[str, Any]]
 """By kind of message the type of each field: ``(x,)`` is a tuple of any number of x, ``{x: y}`` a dict."""
 
+REJECTED = "its proof was rejected"
+"""How a reason begins that only the client itself can have given: it has signed the proof."""
 LONGEST_TEXT = 10_000
 """Bytes of a text in a message."""
 

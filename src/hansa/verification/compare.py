@@ -11,7 +11,7 @@ import numpy as np
 from hansa.errors import LogError
 from hansa.plan import Plan
 from hansa.record import RoundRecord
-from hansa.secure_sum.sealed.dealing import REJECTED
+from hansa.secure_sum.messages import REJECTED
 from hansa.store.canonical import canonical_json
 from hansa.tree import vector_hash
 from hansa.types import FloatVector

@@ -18,6 +18,7 @@ from hansa.crypto.encoding import encoded
 from hansa.crypto.field import Field
 from hansa.crypto.ring import N
 from hansa.crypto.sampling import secret_elements
+from hansa.secure_sum.messages import REJECTED
 from hansa.secure_sum.roster import Member, Place
 from hansa.secure_sum.sealed.bounds import Bounds
 from hansa.secure_sum.sealed.messages import Entry, seal_hash
@@ -33,8 +34,6 @@ from hansa.zk.transcript import Transcript
 from hansa.zk.verifier import verify
 
 ROOT = SALT = 32
-REJECTED = "its proof was rejected"
-"""How a reason begins that only the client itself can have given: it has signed the proof."""
 
 
 @dataclass(frozen=True)
