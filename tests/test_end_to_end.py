@@ -61,9 +61,9 @@ def test_anyone_verifies_it_from_its_folder_and_from_its_bundle(run, tmp_path):
         assert [check.summed for check in found.rounds] == [4, 3, 3, 4]
         assert [check.proofs for check in found.rounds] == [4, 3, 3, 4]
         assert [check.step for check in found.rounds] == ["exact"] * ROUNDS
-        assert [dict(check.left_out) for check in found.rounds] == [
-            dict(r.dropped) for r in federation.records
-        ]
+        assert [list(check.left_out) for check in found.rounds] == [[], [ABSENT], [LIAR], []]
+        assert SILENT in found.rounds[1].left_out[ABSENT]
+        assert found.rounds[2].left_out[LIAR].startswith("its proof was rejected")
         assert found.rounds[-1].model_hash == federation.model_hash
 
 
