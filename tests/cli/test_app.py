@@ -11,7 +11,7 @@ from hansa.cli.errors import exit_code
 from hansa.errors import ConfigurationError, DataError, LogError, MissingExtraError, RoundError, UpdateError
 
 COMMAND = (sys.executable, "-c", "from hansa.cli import main; main()")
-COMMANDS = ("run", "new", "report", "datasets", "recipes", "audit", "doctor")
+COMMANDS = ("run", "new", "report", "verify", "export", "datasets", "recipes", "audit", "doctor")
 
 
 def test_alone_it_teaches(hansa):

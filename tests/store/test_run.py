@@ -369,7 +369,10 @@ def test_the_public_log_can_be_checked_alone(run, tmp_path):
 
 def test_nothing_that_noise_does_not_cover_is_public_under_a_plan_of_privacy(run, step):
     record, checkpoint = step(2)
-    record = replace(record, logs={"loss": 0.5}, privacy={"epsilon": 1.0, "delta": 1e-5})
+    spent = {"epsilon": 1.0, "delta": 1e-5}
+    record = replace(record, logs={"loss": 0.5}, privacy={**spent, "silos": {"north": {"kind": "several"}}})
     run.commit(record, checkpoint)
-    assert set(list(run.entries())[-1].body) == {"round", "model_hash", "weights", "private"}
+    body = list(run.entries())[-1].body
+    assert set(body) == {"round", "model_hash", "weights", "private", "privacy"}
+    assert body["privacy"] == spent  # the rates of silos tell how many records they have
     assert run.history()[-1] == record
