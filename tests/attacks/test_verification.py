@@ -16,15 +16,19 @@ import pytest
 from hansa.errors import LogError, RunError
 from hansa.secure_sum.roster import Member, Roster
 from hansa.secure_sum.sealed.dealing import REJECTED
+from hansa.secure_sum.sealed.messages import Complaints, Lock, Opening
+from hansa.secure_sum.sealed.party import Party
 from hansa.store.canonical import canonical_json, parse_json
 from hansa.tree import vector_hash
 from hansa.verification import export, verify
 from hansa.verification.bundle import CONFIG, LOG
 from verified_runs import (
     LIAR,
+    SPLIT,
     arrays_in,
     chain,
     copied,
+    declared,
     entries,
     forged,
     put,
@@ -576,6 +580,86 @@ def test_more_rounds_than_planned_or_a_smaller_delta(lie):
         config["privacy"]["rounds"] = 1
 
     fails(lie("central", change), "the ledger of privacy: round 1", "not the plan's")
+
+
+# ---------------------------------------------------------------- clients that want an honest run to fail
+
+
+def resigned(party, place, sealed):
+    """Return a message with the signature that fits it."""
+    return dataclasses.replace(sealed, signature=party._sign(place, "seal", *sealed.entry.signed))
+
+
+SPOILERS = {
+    "an envelope too long": lambda m: dataclasses.replace(
+        m, envelopes=(m.envelopes[0] + b"x", *m.envelopes[1:])
+    ),
+    "all too long": lambda m: dataclasses.replace(m, envelopes=tuple(e + b"x" for e in m.envelopes)),
+    "one too many": lambda m: dataclasses.replace(m, envelopes=(*m.envelopes, m.envelopes[0])),
+    "hashes beside envelopes": lambda m: dataclasses.replace(m, hashes=m.entry.envelopes),
+    "hashes in their place": lambda m: dataclasses.replace(m, hashes=m.entry.envelopes, envelopes=()),
+    "a length of its own": lambda m: dataclasses.replace(m, length=len(m.envelopes[0])),
+    "no envelopes": lambda m: dataclasses.replace(m, envelopes=()),
+    "a huge proof": lambda m: dataclasses.replace(m, proof=bytes(10**6)),
+    "another sender": lambda m: dataclasses.replace(m, sender="c1"),
+    "no message": lambda m: None,
+    "another shape": lambda m: dataclasses.replace(m, seal=m.seal[:, :10]),
+}
+
+
+@pytest.mark.parametrize("name", SPOILERS)
+def test_a_client_cannot_make_an_honest_run_fail_by_what_it_seals(name, tmp_path, monkeypatch):
+    """The same is left out when the round is done again, though a log has envelopes by their hashes alone."""
+    real = Party.seal
+
+    def seal(self, vector, place):
+        sealed = real(self, vector, place)
+        spoiled = SPOILERS[name](sealed) if self.member.name == "c3" else sealed
+        return spoiled if spoiled is sealed or spoiled is None else resigned(self, place, spoiled)
+
+    monkeypatch.setattr(Party, "seal", seal)
+    made = declared(split=SPLIT)  # it does so with its metrics, too
+    made.fit(1, run=tmp_path / "run")
+    assert list(made.records[0].dropped) == ["c3"]
+    found = verify(tmp_path / "run")
+    assert (found.verdict, found.failure) == ("verified", "")
+    assert (list(found.rounds[0].left_out), found.rounds[0].summed) == (["c3"], 3)
+
+
+ANSWERS = {
+    "a reserved key": lambda answer: Complaints({"$float": "nan", "c1": "x"}),
+    "a complaint of everyone": lambda answer: Complaints({f"c{i}": "x" for i in range(4)}),
+    "no complaint": lambda answer: "none",
+    "text": lambda answer: Complaints({"c1": 3}),
+    "a lock of another kind": lambda answer: Lock(b"x" * 10**6) if isinstance(answer, Lock) else answer,
+    "an opening of another size": lambda answer: (
+        dataclasses.replace(answer, share=np.zeros(10**6, np.uint64))
+        if isinstance(answer, Opening)
+        else answer
+    ),
+    "a wrong opening": lambda answer: (
+        dataclasses.replace(answer, share=answer.share + np.uint64(1))
+        if isinstance(answer, Opening)
+        else answer
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_client_cannot_make_an_honest_run_fail_by_what_it_answers(name, tmp_path, monkeypatch):
+    real = Party.answer
+
+    def answer(self, phase, message, place):
+        said = real(self, phase, message, place)
+        return ANSWERS[name](said) if self.member.name == "c3" else said
+
+    monkeypatch.setattr(Party, "answer", answer)
+    made = declared(split=SPLIT)
+    made.fit(1, run=tmp_path / "run")
+    assert not made.records[0].void
+    found = verify(tmp_path / "run")
+    assert (found.verdict, found.failure) == ("verified", "")
+    assert sum(path.stat().st_size for path in (tmp_path / "run" / "blobs").rglob("*")) < 10**6
 
 
 # ---------------------------------------------------------------- hostile bundles

@@ -83,7 +83,7 @@ def test_what_is_no_run_exits_with_2(wrong, folder):
     (folder / "empty").mkdir()
     for name, words in (
         ("text", "nor a bundle"),
-        ("empty", "is not a run"),
+        ("empty", "no run was begun"),
         ("nothing", "there is no run at"),
     ):
         assert words in wrong("verify", folder / name)

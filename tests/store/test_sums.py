@@ -86,7 +86,7 @@ def test_envelopes_are_known_by_their_hashes_alone(blobs):
 
 @pytest.mark.parametrize(
     "envelopes, hashes, length",
-    [((b"a", b"bb"), (), 0), ((), (), 0), ((b"a", b"b"), (b"own",), 1)],
+    [((b"a", b"bb"), (), 0), ((), (), 0), ((b"a", b"b"), (b"own",), 0)],
     ids=["several lengths", "none", "hashes of its own"],
 )
 def test_a_fault_of_envelopes_stays_one(envelopes, hashes, length, blobs):

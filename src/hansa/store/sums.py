@@ -136,7 +136,7 @@ def _oversized(written: Mapping[str, tuple[Any, Mapping[str, Array]]]) -> list[s
 def _loggable(message: Any) -> Any:
     """Return a message without what nobody may keep: envelopes are known by their hashes.
 
-    Where a client sent hashes itself, which is a fault, it has neither; that is a fault, too.
+    Where a client sent hashes or a length itself, which is a fault, it has neither; that is a fault, too.
     """
     from hansa.secure_sum.sealed.messages import SealedVector, envelope_hash
 
@@ -144,10 +144,15 @@ def _loggable(message: Any) -> Any:
         return message
     if not all(type(envelope) is bytes for envelope in message.envelopes):
         return message
-    hashes = () if message.hashes else tuple(map(envelope_hash, message.envelopes))
+    if message.hashes or message.length:
+        return dataclasses.replace(message, envelopes=(), hashes=(), length=0)
     lengths = set(map(len, message.envelopes))
-    length = lengths.pop() if len(lengths) == 1 else 0
-    return dataclasses.replace(message, envelopes=(), hashes=hashes, length=length)
+    return dataclasses.replace(
+        message,
+        envelopes=(),
+        hashes=tuple(map(envelope_hash, message.envelopes)),
+        length=lengths.pop() if len(lengths) == 1 else 0,
+    )
 
 
 def _encoded(group: Mapping[str, tuple[Any, Mapping[str, Array]]], order: Mapping[str, int]) -> bytes:

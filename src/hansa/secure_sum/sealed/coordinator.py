@@ -227,7 +227,7 @@ class Coordinator:
         return Dealer(self._parameters, self._place).why_rejected(member, sealed.seal, sealed.proof) or None
 
     def _fault_of_envelopes(self, sealed: SealedVector) -> str:
-        if bool(sealed.envelopes if self._replays else sealed.hashes):
+        if bool(sealed.envelopes if self._replays else sealed.hashes or sealed.length):
             return "hashes came in place of envelopes, or these in place of hashes"
         came = len(sealed.hashes if self._replays else sealed.envelopes)
         if came != len(self._place.holders):
