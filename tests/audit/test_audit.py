@@ -97,9 +97,7 @@ def test_red_on_each_fault(monkeypatch, name, fault, told):
     assert told in found.failed
 
 
-COMPILED = dataclasses.replace(
-    SMALL, canaries=24, rounds=4, engine=Vector(workers=1, strategy=load_trainer().strategies[0])
-)
+COMPILED = dataclasses.replace(SMALL, engine=Vector(workers=1, strategy=load_trainer().strategies[0]))
 
 
 @pytest.mark.backends

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -20,7 +21,7 @@ from hansa.types import Ask, Start
 
 pytestmark = pytest.mark.backends
 ADDS = load_trainer().adds
-ANY = "eager" if "eager" in load_trainer().strategies else load_trainer().strategies[0]
+ANY = {"jax": "loop", "tensorflow": "graph", "torch": "eager"}[keras.config.backend()]
 QUIET = 1e-9
 """A noise multiplier that leaves what clients changed."""
 BITS = {"bit_noise": 1.0, "initial": 0.9}
@@ -45,9 +46,7 @@ def people(sizes: tuple[int, ...], scale: float = 1.0, only: int | None = None) 
 
 
 def model() -> Any:
-    import keras
-
-    made = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4), keras.layers.Dense(1)])
+    made = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1, kernel_initializer="zeros")])
     made.compile(keras.optimizers.SGD(0.03), "mse")
     return made
 
@@ -166,7 +165,7 @@ def test_who_is_not_finite_is_named_and_moves_nobody():
         with np.errstate(all="ignore"):
             answer = trained(fed, Vector(workers=2, strategy=ANY))
         assert list(answer.dropped) == ["c5"]
-        assert answer.dropped["c5"].endswith(" of 29 values of the update are NaN or infinite")
+        assert answer.dropped["c5"].endswith(" of 6 values of the update are NaN or infinite")
         assert (answer.total.count, len(answer.replies)) == (69, 69)
         sums.append(answer.total.vector)
     assert np.isfinite(sums[0]).all()
