@@ -13,11 +13,15 @@ from hansa.types import Delta
 def no_clip(monkeypatch):
     unclipped = lambda vector, norm: SimpleNamespace(vector=vector)  # noqa: E731
     monkeypatch.setattr("hansa.protect.clip", unclipped)
+    monkeypatch.setattr("hansa.protect.shortening", lambda square, size, norm: 1)
 
 
 def twice_the_clip(monkeypatch):
-    clip = hansa.protect.clip
+    clip, shortening = hansa.protect.clip, hansa.protect.shortening
     monkeypatch.setattr("hansa.protect.clip", lambda vector, norm: clip(vector, 2 * norm))
+    monkeypatch.setattr(
+        "hansa.protect.shortening", lambda square, size, norm: shortening(square, size, 2 * norm)
+    )
 
 
 def no_clip_of_integers(monkeypatch):
@@ -81,7 +85,11 @@ def same_noise_each_round(monkeypatch):
 
 def unbounded_weights(monkeypatch):
     """Weights by rows, after the clip."""
-    real = hansa.protect.protected
+    real, weigh = hansa.protect.protected, hansa.protect.weight_in_sum
+
+    def weight_in_sum(plan, rows, square, *, start):
+        weight, clipped = weigh(plan, rows, square, start=start)
+        return weight * rows, clipped
 
     def protected(*args, **kwargs):
         reply = real(*args, **kwargs)
@@ -92,6 +100,7 @@ def unbounded_weights(monkeypatch):
         )
 
     monkeypatch.setattr("hansa.client.protected", protected)
+    monkeypatch.setattr("hansa.engine.crew.weight_in_sum", weight_in_sum)
 
 
 def weights_of_integers(monkeypatch):

@@ -142,7 +142,7 @@ class Plan:
 
     @cached_property
     def adds_changes(self) -> bool:
-        """Whether the sum is the weighted sum of the changes of all weights, in the clear.
+        """Whether the sum is the weighted sum of the changes of all weights, clipped or not, in the clear.
 
         Then an engine may add changes up where they arise, and need not keep a single one.
         """
@@ -152,7 +152,7 @@ class Plan:
             and self.secure_sum.sends_update
             and self.encoder is None
             and self.compress is None
-            and self.privacy is None
+            and (self.privacy is None or isinstance(self.privacy, ClientLevel))
             and not callable(self.aggregate)
             and not self.local_metrics
         )

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hansa.data.describe import describe_array, describe_examples
-from hansa.encode import clip
+from hansa.encode import clip, shortening
 from hansa.encode.integers import largest_each, square_norm
 from hansa.errors import UpdateError, VoidRoundError
 from hansa.plan import Plan
@@ -106,6 +106,26 @@ def protected(plan: Plan, client: str, reply: Reply, *, start: Start, seeds: See
     return dataclasses.replace(reply, delta=Delta(vector=integers, weight=1.0), clipped=clipped)
 
 
+def weight_in_sum(plan: Plan, rows: int, square: float, *, start: Start) -> tuple[float, bool]:
+    """Return with what weight a change enters a plain sum of floats, and whether that shortens it.
+
+    For who adds changes up where they arise: as `protected`, but for one rounding to float32.
+
+    Args:
+        plan: The plan of the run.
+        rows: Training rows of the client.
+        square: The float64 sum of the squares of its change, finite.
+        start: What the client was sent.
+
+    Guarantees:
+        The change times the weight has a norm of at most the clip, after all rounding (`hansa.encode.clip`).
+    """
+    private = cast("ClientLevel", plan.private)
+    weight = 1.0 if isinstance(private.weights, str) else private.weights.of(rows)
+    factor = shortening(square * weight * weight, plan.sum_size, private.norm(start.clip_l2))
+    return weight * factor, factor < 1
+
+
 def _own_noise(private: ClientLevel, size: int, key: bytes) -> NDArray[np.int64]:
     from hansa.privacy.noise import Source, rounded_gaussian, skellam
 
@@ -159,7 +179,7 @@ def release(
     scale, bound = _grid(plan, start.clip_l2)
     total = _on_grid(plan, answer, scale)
     # Another sum gets other noise, so that a round that is played again never gives two sums with the same.
-    seen = hashlib.sha256(total.tobytes()).digest().hex()
+    seen = hashlib.sha256(total.data).hexdigest()
     kept: dict[str, Array] = {}
     if isinstance(private, CentralDP):
         sigma = private.noise_of_updates * bound

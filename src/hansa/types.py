@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,6 +14,9 @@ FloatVector = NDArray[np.float32]
 Metrics = Mapping[str, float]
 Memory = Mapping[str, Array]
 """What a client keeps from round to round, by name: control variates, personal layers, positions."""
+Weigh = Callable[[int, float, Sequence[Any]], float | None]
+"""What gives a change its weight in a sum, from the client's place among those trained together, the float64
+sum of the change's squares, and the change, as arrays of the backend; None leaves it out."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,8 @@ import privacy_faults as faults
 from hansa.audit import BUILT_IN, Finding, Settings, audit
 from hansa.audit.canaries import Directions
 from hansa.audit.loss import epsilon_lower_bound
+from hansa.bridge import load_trainer
+from hansa.engine import Vector
 from hansa.errors import ConfigurationError, VoidRoundError
 from hansa.privacy import Budget, RecordDP, accountant
 from hansa.secure_sum import as_secure_sum
@@ -19,6 +21,7 @@ SPENT = functools.cache(accountant.spent)
 
 SMALL = Settings(canaries=60, rounds=5, seed=2)
 CENTRAL, SECRET, ADAPTIVE = "CentralDP", "CentralDP, drawn in secret", "CentralDP, adaptive clip"
+WEIGHED = "CentralDP, weights by rows"
 LOCAL, BLT, DISTRIBUTED, RECORD = "LocalDP", "MatrixDP, blt", "DistributedDP", "RecordDP"
 
 
@@ -67,7 +70,7 @@ def test_green_on_every_plan(name):
         (LOCAL, faults.same_noise_of_clients, "noise reused"),
         (DISTRIBUTED, faults.same_noise_of_clients, "noise reused"),
         (CENTRAL, faults.unbounded_weights, "largest client"),
-        ("CentralDP, weights by rows", faults.unbounded_weights, "largest client"),
+        (WEIGHED, faults.unbounded_weights, "largest client"),
         (DISTRIBUTED, faults.weights_of_integers, "largest client"),
         (CENTRAL, faults.over_survivors, "denominator"),
         (SECRET, faults.over_survivors, "denominator"),
@@ -92,6 +95,32 @@ def test_red_on_each_fault(monkeypatch, name, fault, told):
     found = audited(name)
     assert not found.passed
     assert told in found.failed
+
+
+COMPILED = dataclasses.replace(SMALL, engine=Vector(workers=1, strategy=load_trainer().strategies[0]))
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("name", [CENTRAL, ADAPTIVE, WEIGHED])
+def test_green_where_changes_are_added_up_as_they_arise(name):
+    found = audit(BUILT_IN[name], COMPILED)
+    assert found.passed, found.failed
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize(
+    ("name", "fault", "told"),
+    [
+        (CENTRAL, faults.no_clip, "clip"),
+        (CENTRAL, faults.twice_the_clip, "clip"),
+        (WEIGHED, faults.unbounded_weights, "largest client"),
+        (ADAPTIVE, faults.clip_moves_the_wrong_way, "noise of bits"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_red_where_changes_are_added_up_as_they_arise(monkeypatch, name, fault, told):
+    fault(monkeypatch)
+    assert told in audit(BUILT_IN[name], COMPILED).failed
 
 
 @pytest.mark.parametrize("kind", ["masking", "sealed"])

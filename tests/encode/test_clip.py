@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hansa.encode.clip import LARGEST_BOUND, SMALLEST_BOUND, Clipped, clip
+from hansa.encode.clip import LARGEST_BOUND, SMALLEST_BOUND, Clipped, clip, shortening
 from hansa.errors import ConfigurationError, UpdateError
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -38,6 +38,31 @@ def test_the_bound_holds_on_the_edge_for_long_vectors(seed, size, bound):
     assert exact_square(clipped.vector) <= Fraction(bound) ** 2
     norm = np.linalg.norm(clip(vector * np.float32(3), bound).vector.astype(np.float64))
     assert bound * (1 - 2.0**-22) <= norm <= bound
+
+
+def weighed(vector, weight, bound):
+    """A vector's share in a float64 sum, as it is made where changes are added up."""
+    wide = vector.astype(np.float64)
+    return wide * (weight * shortening(float(wide @ wide) * weight * weight, vector.size, bound))
+
+
+@given(vectors, st.floats(1e-9, 1), bounds)
+def test_a_share_of_a_sum_is_never_above_the_bound(vector, weight, bound):
+    share = weighed(vector, weight, bound)
+    assert exact_square(share) <= Fraction(bound) ** 2
+    whole = vector.astype(np.float64) * weight
+    norm = float(np.linalg.norm(whole))
+    if norm <= bound * (1 - 2.0**-40):
+        assert np.array_equal(share, whole)
+    if norm >= bound * (1 + 2.0**-40):
+        assert exact_square(share) >= (Fraction(bound) * (1 - Fraction(1, 2**40))) ** 2
+
+
+@given(st.integers(0, 10**6), st.integers(1, 500), st.floats(1e-3, 1e3), st.sampled_from([1.0, 0.7, 1 / 3]))
+def test_a_share_is_within_the_bound_on_the_edge_for_long_vectors(seed, size, bound, weight):
+    vector = np.random.default_rng(seed).normal(size=size).astype(np.float32)
+    vector *= np.float32(bound / weight / np.linalg.norm(vector.astype(np.float64)))
+    assert exact_square(weighed(vector, weight, bound)) <= Fraction(bound) ** 2
 
 
 def test_a_vector_that_is_clipped_keeps_its_direction():

@@ -129,7 +129,44 @@ class Canaries:
 
 def clients(count: int) -> list[Client]:
     """Return so many clients of one row each, and after them one that has 90 % of all rows."""
-    return [_client(number, 1) for number in range(count)] + [_client(count, HEAVY * count)]
+    return [
+        _client(i, np.full((1, 1), i, np.float32), i + 0.5, rows=_rows(i, count)) for i in range(count + 1)
+    ]
+
+
+def pulled(size: int, *, rate: float) -> Any:
+    """Return a Keras model of a flat vector, of so many weights, in which rows choose their gradients.
+
+    It is one dense layer whose loss is minus its output times the label: whatever its weights, the gradient
+    of a row is minus its features times its label.
+    """
+    import keras
+
+    model = keras.Sequential(
+        [keras.Input((size,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
+    )
+    model.compile(keras.optimizers.SGD(rate), _pull)
+    return model
+
+
+def _pull(wanted: Any, output: Any) -> Any:
+    import keras
+
+    return keras.ops.negative(keras.ops.mean(wanted * output, axis=-1))
+
+
+def pulling(directions: Directions, sent: Floats) -> list[Client]:
+    """Return clients that send what `Canaries` send, with `pulled` of rate 1 and minibatches of all rows."""
+    count = len(sent) - 1
+    labels = sent + 0.5 * np.sign(sent)  # whole numbers would be classes
+    return [
+        _client(i, directions[i][None].astype(np.float32), labels[i], rows=_rows(i, count))
+        for i in range(count + 1)
+    ]
+
+
+def _rows(number: int, count: int) -> int:
+    return 1 if number < count else HEAVY * count
 
 
 def name_of(number: int) -> str:
@@ -137,6 +174,6 @@ def name_of(number: int) -> str:
     return f"canary-{number}"
 
 
-def _client(number: int, rows: int) -> Client:
-    x: Any = np.full((rows, 1), number, np.float32)
-    return Client(name=name_of(number), source=Arrays(x, np.full(rows, number + 0.5, np.float32)))
+def _client(number: int, row: Array, label: float, *, rows: int) -> Client:
+    x, y = np.repeat(row, rows, axis=0), np.full(rows, label, np.float32)
+    return Client(name=name_of(number), source=Arrays(x, y))

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hansa.algorithms import FedAvg
 from hansa.api import Federation
-from hansa.audit.canaries import LOUD, Canaries, Directions, clients, name_of
+from hansa.audit.canaries import HEAVY, LOUD, Canaries, Directions, clients, name_of, pulled, pulling
 from hansa.audit.watched import Watched
 from hansa.cohort import AllClients, AtMost, Cohort, FixedSize, Poisson, roomy_cap
 from hansa.encode import Quantise
@@ -28,6 +29,7 @@ from hansa.privacy import AdaptiveClip, ClientLevel, DistributedDP, LocalDP
 from hansa.record import RoundRecord
 from hansa.rng import Seeds
 from hansa.secure_sum import Plain, SecureSum
+from hansa.train.keras_learner import KerasLearner
 
 DRAWN = 32
 """Clients of a round in the audit of a plan that draws them, at least."""
@@ -45,7 +47,7 @@ class Settings:
         seed: Makes an audit repeatable, its noise too. None takes the operating system's generator.
         secure_sum: The sum that updates go through.
         quantise: How updates become integers, or None.
-        engine: Where clients run.
+        engine: Where clients run. Any but the local one is given a Keras model.
 
     Raises:
         ConfigurationError: A number is out of its range.
@@ -165,12 +167,19 @@ def observe(private: ClientLevel, settings: Settings) -> Seen:
     other = -1.0 if private.compared == "replace" else 0.0
     coins = Seeds(seed).stream("audit", "coins").random(count) < 0.5
     sent = np.append(np.where(coins, 1.0, other), 1.0)
-    learner = Canaries(directions=directions, sent=sent * LOUD * _longest(private))
+    loud = sent * LOUD * _longest(private)
+    learner, people = Canaries(directions=directions, sent=loud), clients(count)
+    if not isinstance(settings.engine, Local):
+        learner, people = (
+            KerasLearner(lambda: pulled(settings.dimension, rate=1.0)),
+            pulling(directions, loud),
+        )
     taps = isinstance(private, LocalDP) and settings.secure_sum.sends_update
     engine = Watched(settings.engine, taps=taps, rounds=settings.rounds)
     federation = Federation(
         learner,
-        clients(count),
+        people,
+        algorithm=FedAvg(batch_size=HEAVY * count),
         privacy=private,
         secure_sum=settings.secure_sum,
         quantise=settings.quantise,

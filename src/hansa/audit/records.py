@@ -1,7 +1,6 @@
 """Canaries among the records of a silo: the real steps of DP-SGD, on the Keras backend in use.
 
-The model is one dense layer whose loss is minus its output times the label: whatever its weights, the
-gradient of a record is minus its features times its label, so that records choose their gradients.
+The model is `hansa.audit.canaries.pulled`, in which records choose their gradients.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from hansa.algorithms import FedAvg
 from hansa.api import Federation
 from hansa.audit import checks
-from hansa.audit.canaries import LOUD, Directions
+from hansa.audit.canaries import LOUD, Directions, pulled
 from hansa.audit.cohorts import minibatches
 from hansa.audit.finding import Finding
 from hansa.audit.pipeline import Settings, Watch
@@ -129,7 +128,7 @@ def observe(private: RecordDP, settings: Settings, *, rate: float) -> Run:
     sent = np.where(Seeds(seed).stream("audit", "coins").random(count) < 0.5, 1.0, other)
     x = directions.vectors(np.eye(count, settings.dimension)).astype(np.float32)
     y = (LOUD * max(1.0, private.clip) * sent).astype(np.float32)
-    learner = Listening(KerasLearner(lambda: _model(settings.dimension)))
+    learner = Listening(KerasLearner(lambda: pulled(settings.dimension, rate=RATE)))
     federation = Federation(
         learner,
         {SILO: (x, y)},
@@ -184,19 +183,3 @@ def scores_of(run: Run) -> Scores:
         apart=2.0 if private.neighbours == "replace" else 1.0,
         secret=rate < 1,
     )
-
-
-def _model(size: int) -> Any:
-    import keras
-
-    model = keras.Sequential(
-        [keras.Input((size,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
-    )
-    model.compile(keras.optimizers.SGD(RATE), _pull)
-    return model
-
-
-def _pull(wanted: Any, output: Any) -> Any:
-    import keras
-
-    return keras.ops.negative(keras.ops.mean(wanted * output, axis=-1))

@@ -198,8 +198,24 @@ class Loops:
 
 def plus(held: list[Any], start: list[Any], after: list[Any], weight: Any) -> list[Any]:
     """Return a leaf's sum with one client's weighted change added."""
-    changes = [a - s for a, s in zip(after, start, strict=True)]
+    return weighed(held, [a - s for a, s in zip(after, start, strict=True)], weight)
+
+
+def weighed(held: list[Any], changes: list[Any], weight: Any) -> list[Any]:
+    """Return a leaf's sum with a weighted change added."""
     return [h + c.astype("float64") * weight for h, c in zip(held, changes, strict=True)]
+
+
+def changed(start: list[Any], after: list[Any]) -> tuple[list[Any], Any]:
+    """Return what a client changed, and the float64 sum of its squares, which are exact."""
+    changes = [a - s for a, s in zip(after, start, strict=True)]
+    square = jnp.zeros((), "float64")
+    for change in changes:
+        squares = jnp.square(change.astype("float64"))
+        while squares.ndim:  # axis by axis, which XLA does for many values at once
+            squares = jnp.sum(squares, 0)
+        square += squares
+    return changes, square
 
 
 def placed(sums: list[Any], held: list[Any], number: Any) -> list[Any]:

@@ -21,12 +21,12 @@ import numpy as np
 
 from hansa.bridge import model as bridge
 from hansa.bridge.jax_device import device_of, on_cpu
-from hansa.bridge.jax_loops import ALL_FULL, MASKED, Key, Loops, placed, plus
+from hansa.bridge.jax_loops import ALL_FULL, MASKED, Key, Loops, changed, placed, plus, weighed
 from hansa.bridge.jax_program import Program
 from hansa.bridge.padding import padded_size
 from hansa.cache import cache_folder
 from hansa.errors import HansaError, UnknownNameError
-from hansa.types import Array, Batches, Examples, LocalTask, Metrics
+from hansa.types import Array, Batches, Examples, LocalTask, Metrics, Weigh
 
 CHUNK = 4
 SMALL = 100_000  # weights; up to here clients may gain from being trained side by side
@@ -139,7 +139,7 @@ class Trainer:
         self,
         arrays: Sequence[Array],
         tasks: Sequence[LocalTask],
-        weights: Sequence[float],
+        weights: Sequence[float] | Weigh,
         *,
         leaf: int,
         room: int,
@@ -149,14 +149,15 @@ class Trainer:
         Args:
             arrays: The weights, in the layout's order.
             tasks: What each client does; they have the same kind and learning rate.
-            weights: Weight of each client in its sum.
+            weights: Weight of each client in its sum, or what gives it once its change is there. Then each
+                client is trained by itself, and its change depends on nobody else's rows.
             leaf: How many clients, one after another, are one sum; the last may have fewer.
             room: For how many clients programs are compiled: as many as a call has at most.
 
         Returns:
             The float64 sums ``Σ weight · change`` by leaf, each as arrays in the layout's order, which are
             overwritten by the next call; and each client's metrics. A change that is not finite makes its
-            sum so.
+            sum so, unless its weight is None.
         """
         self._check(tasks[0])
         leaves, count = -(-len(tasks) // leaf), -(-room // leaf)
@@ -164,14 +165,13 @@ class Trainer:
         steps = sum(len(task.batches) for task in tasks)
         fits = steps * tasks[0].batch_size * self._row_bytes <= HELD_BYTES or not on_cpu()
         fused = self.strategy in ("loop", "vmap") and self._program.pads_training and fits
-        fused = fused and tasks[0].private is None
         with self._here():
             start = self._device_start(arrays)
-            sums = None if fused and not self._large(room) else self._held(count)
-            if fused:
+            if fused and tasks[0].private is None and not callable(weights):
+                sums = self._held(count) if self._large(room) else None
                 sums, results = self._fused(start, tasks, weights, ends, sums, room)
             else:
-                sums, results = self._one_by_one(start, tasks, weights, ends, sums)
+                sums, results = self._one_by_one(start, tasks, weights, ends)
         self._sums = {count: sums}
         rows = np.asarray(results)[: len(tasks)].tolist()
         metrics: list[Metrics] = [dict(zip(self._program.result_names, row, strict=True)) for row in rows]
@@ -221,20 +221,32 @@ class Trainer:
         return self._call(("end", *name), partial(self._loops.end, key), (state, sums, extra), settings[2])
 
     def _one_by_one(
-        self, start: list[Any], tasks: Sequence[LocalTask], weights: Sequence[float], ends: Array, sums: Any
+        self, start: list[Any], tasks: Sequence[LocalTask], weights: Sequence[float] | Weigh, ends: Array
     ) -> Any:
         """Train client after client in calls of their own, and add each one's change to its leaf."""
-        results = []
+        sums, results = self._held(len(ends) - 1), []
         for number, (first, last) in enumerate(itertools.pairwise(ends)):
             held = self._call(("nothing",), self._loops.nothing, wide=True)
-            for task, weight in zip(tasks[first:last], weights[first:last], strict=True):
-                after, _, result = self._one(start, [], task)
-                factor = np.float64(weight)
-                held = self._call(("plus",), plus, held, start, after, factor, gives=(0,), wide=True)
+            for place in range(first, last):
+                after, _, result = self._one(start, [], tasks[place])
+                held = self._plus(held, start, after, place, weights)
                 results.append(np.asarray(result))
             place = np.int32(number)
             sums = self._call(("placed", len(ends)), placed, sums, held, place, gives=(0,), wide=True)
         return sums, np.stack(results)
+
+    def _plus(
+        self, held: Any, start: list[Any], after: list[Any], place: int, weights: Sequence[float] | Weigh
+    ) -> Any:
+        """Return a leaf's sum with a client's change added, if it has a weight."""
+        if not callable(weights):
+            factor = np.float64(weights[place])
+            return self._call(("plus",), plus, held, start, after, factor, gives=(0,), wide=True)
+        changes, square = self._call(("changed",), changed, start, after, wide=True)
+        weight = weights(place, float(square), changes)
+        if weight is None:
+            return held
+        return self._call(("weighed",), weighed, held, changes, np.float64(weight), gives=(0,), wide=True)
 
     def _fused(  # noqa: PLR0917
         self,

@@ -16,7 +16,7 @@ from hansa.bridge.padding import padded_size, pads
 from hansa.bridge.tensorflow_loops import Loops, Work, aligned, tensor
 from hansa.bridge.tensorflow_program import Program
 from hansa.errors import ConfigurationError, UnknownNameError
-from hansa.types import Array, Examples, LocalTask, Metrics
+from hansa.types import Array, Examples, LocalTask, Metrics, Weigh
 
 HELD_BYTES = 64 << 20  # of minibatches that are laid out at once
 _MOST_BUFFERS = 16
@@ -140,7 +140,7 @@ class Trainer:
         self,
         arrays: Sequence[Array],
         tasks: Sequence[LocalTask],
-        weights: Sequence[float],
+        weights: Sequence[float] | Weigh,
         *,
         leaf: int,
         room: int,
@@ -150,14 +150,15 @@ class Trainer:
         Args:
             arrays: The weights, in the layout's order.
             tasks: What each client does; they have the same kind and learning rate.
-            weights: Weight of each client in its sum.
+            weights: Weight of each client in its sum, or what gives it once its change is there. Then each
+                client is trained by itself, and its change depends on nobody else's rows.
             leaf: How many clients, one after another, are one sum; the last may have fewer.
             room: For how many clients programs are compiled: as many as a call has at most.
 
         Returns:
             The float64 sums ``Σ weight · change`` by leaf, each as arrays in the layout's order, which are
             valid until the next call; and each client's metrics. A change that is not finite makes its
-            sum so.
+            sum so, unless its weight is None.
 
         Raises:
             ConfigurationError: If XLA cannot compile the model.
@@ -165,7 +166,7 @@ class Trainer:
         self._check(tasks[0])
         order, sizes = self._order(tasks)
         apart = self._xla and not self._pads and len(set(sizes.tolist())) > 1
-        if apart or tasks[0].private is not None:
+        if callable(weights) or apart or tasks[0].private is not None:
             return self._one_by_one(arrays, tasks, weights, leaf)
         leaves = -(-len(tasks) // leaf)
         sums, results = self._fused(arrays, tasks, weights, (order, sizes), leaf, room)
@@ -235,20 +236,29 @@ class Trainer:
         return Work(task.kind, task.correct, width, steps, masked=masked, laid=laid, room=room, leaf=leaf)
 
     def _one_by_one(
-        self, arrays: Sequence[Array], tasks: Sequence[LocalTask], weights: Sequence[float], leaf: int
+        self,
+        arrays: Sequence[Array],
+        tasks: Sequence[LocalTask],
+        weights: Sequence[float] | Weigh,
+        leaf: int,
     ) -> tuple[list[list[Array]], list[Metrics]]:
         """Train client after client in calls of their own, and add each one's change to its leaf."""
         sums: list[list[Array]] = []
         metrics: list[Metrics] = []
-        for number, (task, weight) in enumerate(zip(tasks, weights, strict=True)):
+        for number, task in enumerate(tasks):
             if number % leaf == 0:
                 sums.append([np.zeros(shape) for shape in self._loops.shapes])
             after, _, _, told = self.train(arrays, [], task)
-            changes = [
-                (new - old).astype(np.float64) * weight for new, old in zip(after, arrays, strict=True)
-            ]
-            sums[-1] = [total + change for total, change in zip(sums[-1], changes, strict=True)]
             metrics.append(told)
+            with np.errstate(all="ignore"):  # what is not finite makes the sum so, or has no weight
+                changes = [new - old for new, old in zip(after, arrays, strict=True)]
+                wide = [change.astype(np.float64) for change in changes]
+                if callable(weights):
+                    weight = weights(number, _sum_of_squares(wide), changes)
+                else:
+                    weight = weights[number]
+                if weight is not None:
+                    sums[-1] = [total + weight * change for total, change in zip(sums[-1], wide, strict=True)]
         return sums, metrics
 
     # ------------------------------------------------------------------ what a call needs
@@ -384,6 +394,10 @@ def _loss_by_output(model: Any) -> str | None:
     # Keras weighs the loss of each output by the size of the minibatch where that is fixed, and only there.
     compiled = model._compile_loss
     return "the losses of its outputs would be averaged otherwise" if compiled and compiled.metrics else None
+
+
+def _sum_of_squares(arrays: Sequence[Array]) -> float:
+    return sum(float(np.einsum("i,i->", flat, flat)) for flat in (a.reshape(-1) for a in arrays))
 
 
 def _bucket(steps: int) -> int:

@@ -8,7 +8,7 @@ line: it makes updates smaller for a plain sum of floats. `hansa.encode.encoder`
 the line together for a run.
 """
 
-from hansa.encode.clip import Clipped, clip
+from hansa.encode.clip import Clipped, clip, shortening
 from hansa.encode.compress import (
     COMPRESSIONS,
     EightBits,
@@ -52,6 +52,7 @@ __all__ = [
     "decompress",
     "quantise",
     "rotate",
+    "shortening",
     "system_source",
     "unrotate",
     "weigh",

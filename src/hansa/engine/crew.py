@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from hansa import client
 from hansa.plan import Plan
+from hansa.privacy import ClientLevel
+from hansa.protect import weight_in_sum
 from hansa.rng import Seeds
 from hansa.secure_sum.blocks import count_bad
+from hansa.secure_sum.checks import not_finite
 from hansa.secure_sum.tree import unusable, weighted_sum
 from hansa.train.cohort import CohortTrainer
 from hansa.types import Array, Delta, Examples, FloatVector, LocalTask, Memory, Metrics, Reply, Start
@@ -47,6 +54,39 @@ class Part:
         begun = time.perf_counter()
         yield
         self.spent_s[phase] = self.spent_s.get(phase, 0.0) + time.perf_counter() - begun
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Bounds what clients change a sum by, where whole clients are protected and changes added up.
+
+    Attributes:
+        plan: The plan of the run.
+        rows: Training rows of each client.
+        start: What the server sent.
+        clipped: Places of those whose change was shortened.
+        refused: Why a change is not in the sum, by place.
+    """
+
+    plan: Plan
+    rows: Sequence[int]
+    start: Start
+    clipped: set[int] = field(default_factory=set)
+    refused: dict[int, str] = field(default_factory=dict)
+
+    def weigh(self, place: int, square: float, changes: Sequence[Any]) -> float | None:
+        """Return a change's weight, as `hansa.types.Weigh` says; None if it is not finite.
+
+        Squares of float32 are finite in float64, and NaN and infinity never leave their sum.
+        """
+        if not math.isfinite(square):
+            bad = sum(count_bad(np.asarray(change).reshape(-1)) for change in changes)
+            self.refused[place] = not_finite(bad, self.plan.sum_size)
+            return None
+        weight, shortened = weight_in_sum(self.plan, self.rows[place], square, start=self.start)
+        if shortened:
+            self.clipped.add(place)
+        return weight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +126,20 @@ class Crew:
             room: How many clients the round's calls have at most.
         """
         plan, part = self.plan, Part()
+        rows = [len(self.sites[name].data.train) for name in names]
+        bounds = Bounds(plan, rows, start) if isinstance(plan.private, ClientLevel) else None
         with part.timed("gather"):
             tasks = [self._begin(name, start, memories) for name in names]
-            weights = [client.weight_in_mean(plan, len(self.sites[name].data.train)) for name in names]
+            weights = [client.weight_in_mean(plan, count) for count in rows]
         with part.timed("train"), client.naming(", ".join(names), start.round):
-            sums, metrics = self.trainer.add(worker, names, tasks, weights, leaf=leaf, room=room)
+            given = weights if bounds is None else bounds.weigh
+            sums, metrics = self.trainer.add(worker, names, tasks, given, leaf=leaf, room=room)
         for number, vector in enumerate(sums):
             inside = range(number * leaf, min((number + 1) * leaf, len(names)))
-            if any(count_bad(array.reshape(-1)) for array in vector):
+            if bounds is not None:
+                part.dropped.update((names[i], bounds.refused[i]) for i in inside if i in bounds.refused)
+                inside = [i for i in inside if i not in bounds.refused]
+            elif any(count_bad(array.reshape(-1)) for array in vector):
                 apart = [names[i] for i in inside]
                 good, weighed = self._add_apart(part, worker, apart, start, memories)
                 part.sums.append((good, {inside.start + i: weight for i, weight in weighed.items()}))
@@ -101,7 +147,8 @@ class Crew:
             part.sums.append((vector, {i: weights[i] for i in inside}))
             for i in inside:
                 told = {"training": metrics[i], "before": {}, "after": {}}
-                part.replies[names[i]] = Reply(examples=len(self.sites[names[i]].data.train), metrics=told)
+                clipped = bounds is not None and i in bounds.clipped
+                part.replies[names[i]] = Reply(examples=rows[i], metrics=told, clipped=clipped)
                 memory = memories.get(names[i], {})
                 if place := client.remembered_place(plan, memory, len(tasks[i].batches)):
                     part.learned[names[i]] = place

@@ -75,7 +75,8 @@ class VectorEngine(Staging):
     """Runs a cohort on several threads, each with compiled programs over rows that stay on the device.
 
     Where the sum is plain and an algorithm sends the change of the weights, changes are added up where they
-    arise, leaf by leaf of the sum's tree, and no single update is kept. Otherwise every client's weights
+    arise, leaf by leaf of the sum's tree, and no single update is kept; clipped, where a plan of privacy says
+    so (`Plan.adds_changes`). Otherwise every client's weights
     come back and go through the client's own code.
 
     Guarantees:

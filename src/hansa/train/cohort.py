@@ -11,7 +11,7 @@ from hansa.errors import ConfigurationError
 from hansa.train.keras_learner import KerasLearner
 from hansa.train.population import Population, population
 from hansa.train.strategy import choose
-from hansa.types import Array, Examples, FloatVector, LocalTask, Metrics, Trained, TrainRows
+from hansa.types import Array, Examples, FloatVector, LocalTask, Metrics, Trained, TrainRows, Weigh
 
 
 class CohortTrainer:
@@ -97,7 +97,7 @@ class CohortTrainer:
         worker: int,
         names: Sequence[str],
         tasks: Sequence[LocalTask],
-        weights: Sequence[float],
+        weights: Sequence[float] | Weigh,
         *,
         leaf: int,
         room: int,
@@ -108,13 +108,15 @@ class CohortTrainer:
             worker: Number of the worker.
             names: The clients.
             tasks: What each does.
-            weights: Weight of each in its sum.
+            weights: Weight of each in its sum, or what gives it once its change is there. Then each is
+                trained by itself, and its change depends on nobody else's rows.
             leaf: How many clients, one after another, are one sum; the last may have fewer.
             room: How many clients a call of the round has at most.
 
         Returns:
             For each leaf ``Σ weight · change``, float64, as arrays in the layout's order, valid until the
-            worker's next call and not finite where a change is not; and each client's metrics.
+            worker's next call and not finite where a change is not, unless its weight is None; and each
+            client's metrics.
         """
         here = [_placed(task, self._index[name]) for name, task in zip(names, tasks, strict=True)]
         return self._trainers[worker].add(self._start(tasks[0]), here, weights, leaf=leaf, room=room)
