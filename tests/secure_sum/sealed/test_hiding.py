@@ -155,7 +155,7 @@ def moved(rows, change, corrupt):
 
 
 def test_shares_and_their_check_fit_every_key_given_the_sum():
-    """Two honest dealers; who is corrupt has a share too few of each, h of both, and all shares of the sum."""
+    """Of two honest dealers the corrupt have a share too few, h, and all shares of the sum."""
     first, second = (secret_elements(THRESHOLD * (N + 2)).reshape(THRESHOLD, -1) for _ in range(2))
     change = secret_elements(N)
     others = moved(first, change, CORRUPT), moved(second, field.sub(np.zeros(N, np.uint64), change), CORRUPT)
