@@ -7,10 +7,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 JOBS ?= 2
+SECONDS ?= 120
 # TensorFlow's start-up notices are not ours, and a registry's notes on absent locations not interesting.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-fast test-slow check format bench clean help
+.PHONY: demo test test-fast test-slow check format bench fuzz clean help
 
 help:  ## say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1|/' | column -t -s '|'
@@ -58,6 +59,11 @@ bench: $(VENV)/.test  ## the benchmarks (two hours and more)
 	$(BIN)/python benchmarks/dp.py
 	$(BIN)/python benchmarks/heart_disease.py
 	$(BIN)/python benchmarks/mcmahan.py
+
+fuzz: $(VENV)/.test  ## mutate what comes from others (proofs, messages, files), SECONDS each, by atheris
+	@$(PIP) --group fuzz || echo "atheris could not be installed: it has wheels for Linux and for some Pythons"
+	@for target in zk norm share messages json arrays; do \
+		echo "== $$target"; KERAS_BACKEND=jax $(BIN)/python tests/fuzz/run.py $$target $(SECONDS) || exit 1; done
 
 clean:  ## remove the virtual environment and everything generated
 	rm -rf $(VENV) build dist runs .pytest_cache .ruff_cache .hypothesis

@@ -90,28 +90,28 @@ def unnoticed(vector):
     return np.append(np.rint(-vector[:-1] * (room / norm)), vector[-1]).astype(np.int64)
 
 
-def trained(change=None, **settings) -> hansa.Federation:
+def trained(rounds, change=None, **settings) -> hansa.Federation:
     """Train the four hospitals; what the liar seals is changed."""
     federation = RECIPES["heart-disease"].build(model="logistic", seed=0, algorithm=None)
     for name, value in settings.items():
         setattr(federation, name, value)
     federation.prepare()  # federated preprocessing, in which nobody lies
     with contextlib.nullcontext() if change is None else lying(change):
-        federation.fit(ROUNDS)
+        federation.fit(rounds)
     return federation
 
 
-def measure() -> dict[str, hansa.Federation]:
+def measure(rounds: int = ROUNDS) -> dict[str, hansa.Federation]:
     """Train once for each way."""
     small = {"quantise": hansa.Quantise(clip=CLIP, bound=STEPS)}
     sealed = {"secure_sum": hansa.Sealed(), **small}
     proven = {"secure_sum": hansa.Sealed(proof=hansa.NormBound()), **small}
     return {
-        HONEST: trained(**small),
-        PLAIN: trained(engine=Liar()),
-        HIDDEN: trained(too_large, **sealed),
-        SILENT: trained(unnoticed, **sealed),
-        PROVEN: trained(too_large, **proven),
+        HONEST: trained(rounds, **small),
+        PLAIN: trained(rounds, engine=Liar()),
+        HIDDEN: trained(rounds, too_large, **sealed),
+        SILENT: trained(rounds, unnoticed, **sealed),
+        PROVEN: trained(rounds, too_large, **proven),
     }
 
 
@@ -120,7 +120,7 @@ def row(federation: hansa.Federation) -> tuple[str, str, str]:
     last = np.mean([record.logs["clients_val_accuracy"] for record in federation.records[-LAST:]])
     void = sum(bool(record.void) for record in federation.records)
     named = {name for record in federation.records if not record.void for name in record.dropped}
-    return f"{last:.3f}", f"{void} of {ROUNDS}", ", ".join(sorted(named)) or "nobody"
+    return f"{last:.3f}", f"{void} of {len(federation.records)}", ", ".join(sorted(named)) or "nobody"
 
 
 def page(results: dict[str, hansa.Federation]) -> str:
@@ -172,9 +172,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--out", default="poisoning.html")
     asked = parser.parse_args()
-    results = measure()
+    results = measure(asked.rounds)
     print(f"{f'mean of the last {LAST} rounds':30}{'accuracy':>10}{'void rounds':>14}  named")
     for name, federation in results.items():
         accuracy, void, named = row(federation)

@@ -42,7 +42,9 @@ class Spec:
 
     segments: (name, cells, stage, boolean); messages: bytes by stage; digest: of what is public;
     constraints: from seeds and messages to [(terms, constant)], [(squares, linear, constant)], where terms
-    and linear are (name, cell, weight) and squares (name, weight, for each row).
+    and linear are (name, cell, weight) and squares (name, weight, for each row). Instead of (terms, constant)
+    there may be (count, combined): so many constraints, of which `combined` gives the terms and the constant
+    of a combination, elements of F2, from its coefficients.
     """
 
     row: int
@@ -103,8 +105,9 @@ def draw(
         if is_boolean
         for i in range(spec.rows_of(cells))
     ]
+    counts = [item[0] if isinstance(item[0], int) else 1 for item in linear]
     proximity = transcript.elements("rows", count)
-    drawn = iter(transcript.elements("constraints", len(linear) + len(sums) + len(padding) + len(boolean)))
+    drawn = iter(transcript.elements("constraints", sum(counts) + len(sums) + len(padding) + len(boolean)))
     weights = [[ZERO] * spec.row for _ in range(count)]
     squares, booleans, constant = [ZERO] * count, [ZERO] * count, ZERO
 
@@ -112,11 +115,16 @@ def draw(
         row = weights[first[name] + cell // spec.row]
         row[cell % spec.row] = plus(row[cell % spec.row], value)
 
-    for terms, right in linear:
-        coefficient = next(drawn)
-        constant = plus(constant, times(coefficient, right))
+    for size, (first_part, second) in zip(counts, linear, strict=True):
+        if isinstance(first_part, int):
+            terms, right = second([next(drawn) for _ in range(size)])
+        else:
+            coefficient = next(drawn)
+            terms = [(name, cell, times(coefficient, weight)) for name, cell, weight in first_part]
+            right = times(coefficient, second)
+        constant = plus(constant, right)
         for name, cell, weight in terms:
-            add(name, cell, times(coefficient, weight))
+            add(name, cell, weight)
     for squared, terms, right in sums:
         coefficient = next(drawn)
         constant = plus(constant, times(coefficient, right))
@@ -196,9 +204,11 @@ def prove(spec: Spec, witness: Callable, transcript: Transcript, random: Callabl
         low = interpolated([w[0] for w in weights], row)
         high = interpolated([w[1] for w in weights], row)
         sums.append(product(list(zip(low, high, strict=True)), f))
-        sums.append(product([times(square, v) for v in f], f))
-        booleans.append(product([times(boolean, v) for v in f], f))
-        booleans.append([times(boolean, -v) for v in f])
+        if square != ZERO:
+            sums.append(product([times(square, v) for v in f], f))
+        if boolean != ZERO:
+            booleans.append(product([times(boolean, v) for v in f], f))
+            booleans.append([times(boolean, -v) for v in f])
     quotient = divided(summed(booleans, 2 * degree - 1), row)
     for polynomial in (
         summed(combined, degree),
@@ -250,7 +260,10 @@ def verify(spec: Spec, proof: bytes, transcript: Transcript) -> str:
     pairs = list(zip(words[::2], words[1::2], strict=True))
     combined, sums, quotient = pairs[:degree], pairs[degree : degree + sizes[1]], pairs[degree + sizes[1] :]
 
-    combination = draw(spec, transcript, seeds, messages)
+    try:
+        combination = draw(spec, transcript, seeds, messages)
+    except ValueError:
+        return "message"
     if total(at2(sums, x) for x in subgroup(row)) != combination.constant:
         return "total"
     transcript.absorb("polynomials", spoken)
@@ -274,6 +287,10 @@ def verify(spec: Spec, proof: bytes, transcript: Transcript) -> str:
     if place != len(proof):
         return "length"
 
+    polynomials = [
+        [interpolated([w[part] for w in weights], row) for part in range(2)]
+        for weights in combination.weights
+    ]
     for p, column in zip(positions, opened, strict=True):
         x, f, blind = points[p], column[:-6], column[-6:]
         expected = total(
@@ -282,10 +299,9 @@ def verify(spec: Spec, proof: bytes, transcript: Transcript) -> str:
         if at2(combined, x) != expected:
             return "proximity"
         expected = tuple(blind[2:4])
-        for v, weights, square in zip(f, combination.weights, combination.squares, strict=True):
-            low = at(interpolated([w[0] for w in weights], row), x)
-            high = at(interpolated([w[1] for w in weights], row), x)
-            expected = plus(expected, plus(times((low, high), v), times(square, v * v)))
+        for v, (low, high), square in zip(f, polynomials, combination.squares, strict=True):
+            weight = at(low, x), at(high, x)
+            expected = plus(expected, plus(times(weight, v), times(square, v * v)))
         if at2(sums, x) != expected:
             return "sums"
         expected = total(times(c, v * v - v) for c, v in zip(combination.booleans, f, strict=True))
@@ -305,5 +321,6 @@ __all__ = [
     "masked",
     "needed",
     "prove",
+    "secret_elements",
     "verify",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
+from operator import mul
 
 from crypto_reference import P
 
@@ -109,6 +111,7 @@ def reverse(place: int, size: int) -> int:
     return int(format(place, f"0{bits}b")[::-1], 2)
 
 
+@functools.cache
 def subgroup(row: int) -> list[int]:
     """The points of H in the order of cells."""
     return [pow(root_of_unity(row), reverse(place, row), P) for place in range(row)]
@@ -123,11 +126,14 @@ def code_points(row: int) -> list[int]:
 
 def interpolated(cells: Sequence[int], row: int) -> list[int]:
     """Coefficients of the polynomial of degree < row with these values on H."""
-    inverse, points = pow(row, -1, P), subgroup(row)
-    return [
-        inverse * sum(value * pow(x, -k, P) for value, x in zip(cells, points, strict=True)) % P
-        for k in range(row)
-    ]
+    return [sum(map(mul, cells, powers)) % P for powers in inverse_powers(row)]
+
+
+@functools.cache
+def inverse_powers(row: int) -> list[list[int]]:
+    """By k: x^-k / row at the points x of H."""
+    inverse = pow(row, -1, P)
+    return [[inverse * pow(x, -k, P) % P for x in subgroup(row)] for k in range(row)]
 
 
 def masked(cells: Sequence[int], tail: Sequence[int], row: int) -> list[int]:
@@ -140,7 +146,10 @@ def masked(cells: Sequence[int], tail: Sequence[int], row: int) -> list[int]:
 
 
 def at(polynomial: Sequence[int], x: int) -> int:
-    return sum(c * pow(x, k, P) for k, c in enumerate(polynomial)) % P
+    out = 0
+    for coefficient in reversed(polynomial):
+        out = (out * x + coefficient) % P
+    return out
 
 
 def at2(polynomial: Sequence[Pair], x: int) -> Pair:
@@ -163,11 +172,13 @@ def total(pairs) -> Pair:
 
 
 def product(a: Sequence[Pair], b: Sequence[int]) -> list[Pair]:
-    out = [ZERO] * (len(a) + len(b) - 1)
-    for i, x in enumerate(a):
-        for j, y in enumerate(b):
-            out[i + j] = plus(out[i + j], times(x, y))
-    return out
+    parts = []
+    for own in zip(*a, strict=True):
+        out = [0] * (len(a) + len(b) - 1)
+        for i, x in enumerate(own):
+            out[i : i + len(b)] = [v + x * y for v, y in zip(out[i:], b, strict=False)]
+        parts.append([v % P for v in out])
+    return list(zip(*parts, strict=True))
 
 
 def summed(polynomials, size: int) -> list[Pair]:

@@ -34,12 +34,28 @@ def interrupted(start, project, number: int) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def whole_run(hansa) -> str:
-    result = hansa("run", "run.toml", "--out", "whole", "--json")
-    return json.loads(result.stdout.splitlines()[-1])["model_hash"]
+@pytest.fixture(scope="module")
+def whole_runs() -> dict[str, str]:
+    """The model's hash by the run's file: the same for every test."""
+    return {}
 
 
-def test_a_killed_run_resumes_to_the_same_model(slowed, start, hansa):
+@pytest.fixture
+def whole_run(slowed, hansa, whole_runs):
+    """Returns the hash of the model of a run that nothing interrupts."""
+
+    def call() -> str:
+        text = (slowed / "run.toml").read_text()
+        if text not in whole_runs:
+            result = hansa("run", "run.toml", "--out", "whole", "--json")
+            whole_runs[text] = json.loads(result.stdout.splitlines()[-1])["model_hash"]
+        return whole_runs[text]
+
+    return call
+
+
+@pytest.mark.xdist_group("interrupted")
+def test_a_killed_run_resumes_to_the_same_model(slowed, start, hansa, whole_run):
     code, _, _ = interrupted(start, slowed, signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert 3 <= lines_of(slowed / "broken" / "history.jsonl") < ROUNDS
@@ -47,10 +63,11 @@ def test_a_killed_run_resumes_to_the_same_model(slowed, start, hansa):
     assert result.exit_code == 0, result.output
     end = json.loads(result.stdout.splitlines()[-1])
     assert (end["status"], end["rounds"]) == ("finished", ROUNDS)
-    assert end["model_hash"] == whole_run(hansa)
+    assert end["model_hash"] == whole_run()
 
 
-def test_ctrl_c_keeps_the_rounds_writes_a_report_and_says_how_to_go_on(slowed, start, hansa):
+@pytest.mark.xdist_group("interrupted")
+def test_ctrl_c_keeps_the_rounds_writes_a_report_and_says_how_to_go_on(slowed, start, hansa, whole_run):
     code, out, err = interrupted(start, slowed, signal.SIGINT)
     assert code == 130, err
     assert "Traceback" not in err
@@ -64,7 +81,7 @@ def test_ctrl_c_keeps_the_rounds_writes_a_report_and_says_how_to_go_on(slowed, s
     assert lines_of(slowed / "broken" / "history.jsonl") == done
     result = hansa("run", "--resume", "broken", "--json")
     assert json.loads(result.stdout.splitlines()[0])["round"] == done
-    assert json.loads(result.stdout.splitlines()[-1])["model_hash"] == whole_run(hansa)
+    assert json.loads(result.stdout.splitlines()[-1])["model_hash"] == whole_run()
 
 
 def test_ctrl_c_before_the_training_leaves_nothing(slowed, start):

@@ -202,18 +202,18 @@ def test_the_bytes_are_those_of_the_vector_engine(cluster):
 
 
 @pytest.mark.backends
-@pytest.mark.parametrize("norm", [False, True])
-def test_the_bytes_are_those_of_the_vector_engine_on_every_backend(cluster, norm):
+def test_the_bytes_are_those_of_the_vector_engine_on_every_backend(cluster):
     clients = people(9)
-    assert same(fitted(Vector(workers=2), clients, norm=norm), fitted(cluster, clients, norm=norm))
+    assert same(fitted(Vector(workers=2), clients, norm=True), fitted(cluster, clients, norm=True))
 
 
 @pytest.mark.parametrize(
     "settings",
     [
         {"secure_sum": "sealed", "algorithm": hansa.Scaffold(steps=3, batch_size=4)},
-        {"secure_sum": "masking"},
-        {"quantise": 4.0},
+        # The engine knows neither the sum nor why integers come: the sealed one shows both.
+        pytest.param({"secure_sum": "masking"}, marks=pytest.mark.slow),
+        pytest.param({"quantise": 4.0}, marks=pytest.mark.slow),
         {"compress": hansa.TopK(keep=0.2)},
     ],
     ids=["sealed", "masking", "quantised", "compressed"],
@@ -260,10 +260,10 @@ class Elsewhere:
         return {"kind": "elsewhere", "number": self.number}
 
 
-@pytest.mark.parametrize("kind", ["mixed", "class weights", "preprocessed"])
+@pytest.mark.parametrize("kind", ["mixed", "preprocessed and class weights"])
 def test_the_driver_holds_a_block_of_rows_and_not_the_population(cluster, monkeypatch, kind):
     monkeypatch.setattr("hansa.engine.ray_rows.BLOCK_BYTES", 4 * 12 * (4 * 4 + 8))  # four clients' rows
-    mixed, preprocessed = kind == "mixed", kind == "preprocessed"
+    mixed, preprocessed = kind == "mixed", kind != "mixed"
     clients = [
         hansa.data.Client(
             name=f"c{i}",
@@ -274,7 +274,7 @@ def test_the_driver_holds_a_block_of_rows_and_not_the_population(cluster, monkey
         for i in range(30)
     ]
     settings = {"rounds": 1, "fit": {"local_metrics": True}}
-    settings["class_weight"] = {0: 2.0} if kind == "class weights" else None
+    settings["class_weight"] = {0: 2.0} if preprocessed else None
     Elsewhere.most = Elsewhere.reads = 0
     on_ray = fitted(RayCluster(workers=1, strategy="loop"), clients, **settings)
     assert 30 * 2 <= Elsewhere.reads <= 30 * 4 + 10

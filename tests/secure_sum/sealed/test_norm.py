@@ -14,6 +14,7 @@ from hansa.crypto import field
 from hansa.crypto.arithmetic import P
 from hansa.crypto.ring import N, from_ntt, multiply
 from hansa.errors import ConfigurationError
+from hansa.secure_sum.sealed import projections
 from hansa.secure_sum.sealed import witness as witness_module
 from hansa.secure_sum.sealed.bounds import LARGEST_NORM, Bounds
 from hansa.secure_sum.sealed.coordinator import Coordinator
@@ -75,6 +76,17 @@ def test_blocks_of_projections_meet():
     ones[0, 3, 0] = 1
     row = field.to_signed(np.ascontiguousarray(combine(b"s" * 32, ones, len(vector))[0, :, 0]))
     np.testing.assert_array_equal(row, matrix[3])
+
+
+@pytest.mark.parametrize("value", [P - 1, 1, 2**63, 2**58 - 1])
+def test_sums_of_256_rows_of_one_sign(value):
+    """The largest totals, of both signs, and the most that can be cut off."""
+    tables = projections._tables(np.full((32, 8, 4), value, np.uint64))
+    for sign, first in ((1, 0), (-1, 256)):
+        bits, found = np.zeros((1, 512), np.uint8), np.empty((2, 8, 2), np.uint64)
+        bits[0, first : first + 256] = 255
+        projections._combine(bits, tables, found)
+        assert set(found.reshape(-1).tolist()) == {sign * 256 * value % P}
 
 
 def test_entries_are_0_half_of_the_time_and_of_either_sign():

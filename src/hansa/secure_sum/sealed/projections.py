@@ -36,7 +36,9 @@ _BYTES = 2 * ROWS  # of a group of coordinates
 _BLOCK = 1 << 12  # groups that are worked on at once: 2 MiB of bits
 _NEAR = 64  # groups whose sums stay in the nearest cache
 _P = np.uint64(P)
-_HALF = np.uint64(1 << 32)
+_TOP = 58  # bits below what is kept of a sum to tell how often its word went around
+_MIDDLE = 1 << 15  # so that signed numbers of 16 bits lie side by side without borrowing
+_MIDDLES = np.uint64(_MIDDLE * 0x0001000100010001)
 
 
 def project(seed: bytes, values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -69,10 +71,7 @@ def combine(seed: bytes, coefficients: Field, count: int) -> Field:
     Returns:
         Elements of F2, shape ``(2, count, 2)``.
     """
-    halves = np.stack([coefficients & np.uint64(0xFFFFFFFF), coefficients >> np.uint64(32)], axis=-1)
-    by_row = halves.transpose(1, 0, 2, 3).reshape(-1, _GROUP, 8).astype(np.int64)
-    tables = np.zeros((ROWS // _GROUP, 1 << _GROUP, 8), np.int64)
-    _subset_sums(by_row, tables)
+    tables = _tables(coefficients.transpose(1, 0, 2).reshape(-1, _GROUP, 4))
     out = np.empty((2, -(-count // _GROUP) * _GROUP, 2), np.uint64)
     for first, bits in _blocks(seed, count):
         _combine(bits, tables, out[:, first : first + _GROUP * len(bits)])
@@ -112,44 +111,64 @@ def _project(bits: Any, values: Any, total: Any) -> None:
             total[t] += table[row[t]] - table[row[ROWS + t]]
 
 
-@njit(cache=True, nogil=True)
-def _subset_sums(halves: Any, tables: Any) -> None:
-    for g in range(len(halves)):
-        for j in range(_GROUP):
-            size = 1 << j
-            for i in range(size):
-                for c in range(8):
-                    tables[g, size + i, c] = tables[g, i, c] + halves[g, j, c]
+def _tables(groups: Field) -> Field:
+    """Return the sums v of all subsets of eight rows' coefficients, shape ``(32, 256, 5)``.
+
+    Four words are v modulo 2^64; the fifth has ⌊v / 2^58⌋ < 2^9 of each, in 16 bits.
+    """
+    halves = np.stack([groups & np.uint64(0xFFFFFFFF), groups >> np.uint64(32)], axis=2)
+    sums = np.zeros((len(groups), 1 << _GROUP, 2, 4), np.uint64)
+    for j in range(_GROUP):
+        sums[:, 1 << j : 2 << j] = sums[:, : 1 << j] + halves[:, None, j]
+    low, high = sums[:, :, 0], sums[:, :, 1]
+    out = np.empty((*sums.shape[:2], 5), np.uint64)
+    out[:, :, :4] = low + (high << np.uint64(32))  # goes around
+    tops = (high + (low >> np.uint64(32))) >> np.uint64(_TOP - 32)
+    out[:, :, 4] = (tops << np.arange(0, 64, 16, dtype=np.uint64)).sum(axis=-1)
+    return out
 
 
 @njit(cache=True, nogil=True)
 def _combine(bits: Any, tables: Any, out: Any) -> None:
-    """For each group of coordinates and of rows: turn the 8 × 8 bits, and look the rows' subset up.
+    """For each group of coordinates, and two groups of rows at once: look the rows' subsets up.
 
-    Sums are made of 32-bit halves, which do not overflow, so that nothing is reduced before the end.
+    32 sums v are added and 32 taken away. Of the total T, the words have T modulo 2^64 and
+    t = Σ ± ⌊v / 2^58⌋, |t| < 2^14. What is cut off adds up to less than 32 · 2^58, so that r = T − 2^58 t is
+    between −2^63 and 2^63.
     """
-    sums = np.empty((_NEAR * _GROUP, 8), np.int64)
+    sums = np.empty((_NEAR * _GROUP, 5), np.uint64)
+    byte = np.uint64(255)
     for near in range(0, len(bits), _NEAR):
         size = min(_NEAR, len(bits) - near)
-        sums[:] = 0
-        for h in range(ROWS // _GROUP):
-            table = tables[h]
+        sums[:, :4], sums[:, 4] = 0, _MIDDLES
+        for h in range(0, ROWS // _GROUP, 2):
+            first, second = tables[h], tables[h + 1]
             for g in range(size):
-                plus, minus = np.uint64(0), np.uint64(0)
-                for i in range(_GROUP):
-                    plus |= np.uint64(bits[near + g, h * _GROUP + i]) << np.uint64(8 * i)
-                    minus |= np.uint64(bits[near + g, ROWS + h * _GROUP + i]) << np.uint64(8 * i)
-                plus, minus = _turned(plus), _turned(minus)
+                row = bits[near + g]
+                plus, plus2 = _subsets(row, h), _subsets(row, h + 1)
+                minus, minus2 = _subsets(row[ROWS:], h), _subsets(row[ROWS:], h + 1)
                 for j in range(_GROUP):
-                    a = np.int64((plus >> np.uint64(8 * j)) & np.uint64(255))
-                    b = np.int64((minus >> np.uint64(8 * j)) & np.uint64(255))
-                    at = g * _GROUP + j
-                    for c in range(8):
-                        sums[at, c] += table[a, c] - table[b, c]
-        for i in range(size * _GROUP):
-            for c in range(4):
-                low, high = _element(sums[i, 2 * c]), _element(sums[i, 2 * c + 1])
-                out[c >> 1, near * _GROUP + i, c & 1] = _add(low, _mul(high, _HALF))
+                    shift = np.uint64(8 * j)
+                    a, b = np.int64((plus >> shift) & byte), np.int64((minus >> shift) & byte)
+                    c, d = np.int64((plus2 >> shift) & byte), np.int64((minus2 >> shift) & byte)
+                    own = sums[g * _GROUP + j]
+                    for i in range(5):
+                        own[i] += first[a, i] - first[b, i] + second[c, i] - second[d, i]
+        for j in range(size * _GROUP):
+            for i in range(4):
+                top = np.int64((sums[j, 4] >> np.uint64(16 * i)) & np.uint64(0xFFFF)) - _MIDDLE
+                rest = np.int64(sums[j, i] - (np.uint64(top) << np.uint64(_TOP)))
+                lifted = _mul(_element(top), np.uint64(1 << _TOP))
+                out[i >> 1, near * _GROUP + j, i & 1] = _add(lifted, _element(rest))
+
+
+@njit(cache=True, nogil=True)
+def _subsets(row: Any, group: Any) -> Any:
+    """Return for each of eight coordinates, a byte each, which of eight rows have a bit."""
+    word = np.uint64(0)
+    for i in range(_GROUP):
+        word |= np.uint64(row[group * _GROUP + i]) << np.uint64(8 * i)
+    return _turned(word)
 
 
 @njit(cache=True, nogil=True)
