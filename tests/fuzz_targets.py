@@ -23,7 +23,7 @@ from hansa.store.canonical import canonical_json, parse_json
 from hansa.zk.proof import ProofRejected
 from hansa.zk.transcript import Transcript
 from hansa.zk.verifier import verify
-from norm_runs import MEMBER, Both
+from norm_both import MEMBER, Both
 from zk_attacks import PROOF, STATEMENT
 from zk_statements import Randomness
 

@@ -22,7 +22,7 @@ from hansa.secure_sum.sealed.seal import seal
 from hansa.zk import prover
 from hansa.zk.proof import read_head, widths
 from hansa.zk.statement import Layout
-from norm_runs import PLACE, Both
+from norm_both import PLACE, Both
 from zk_statements import Randomness
 
 LIMIT = 60

@@ -14,7 +14,7 @@ from crypto_reference import P, transform
 from crypto_reference import ring_product as plain_product
 from hansa.secure_sum.sealed import dealing
 from hansa.secure_sum.sealed.messages import SealedVector
-from norm_runs import MEMBER, Both
+from norm_both import MEMBER, Both
 from zk_statements import Randomness
 
 PLAIN, WEIGHTED = [3, -4, 0, 12, 1, -2], [60, -80, 0, 3, -3, 50]
