@@ -283,6 +283,19 @@ def test_a_secure_sum_says_what_holds_for_whom(make_run):
     assert "Updates are visible to the coordinator" not in text
 
 
+def test_a_sealed_run_says_how_anyone_verifies_it(make_run):
+    told = "hansa verify runs/<here>"
+    for kind, folder, wanted in (
+        ("sealed", "runs/<here>", 1),
+        ("sealed", "", 0),
+        ("masking", "runs/<here>", 0),
+    ):
+        made = make_run(config={"secure_sum": {**SEALED, "kind": kind}}, run_folder=folder)
+        page = render(made)
+        assert Page(page).text.count(told) == wanted
+        assert "<here>" not in page
+
+
 def test_void_rounds_and_corrected_answers_are_told(make_run):
     made = make_run(config={"secure_sum": SEALED})
     first = dataclasses.replace(

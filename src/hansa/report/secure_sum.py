@@ -51,6 +51,7 @@ def explained(data: ReportData) -> Html | None:
             class_="first",
         ),
         numbers,
+        _verified(data),
         _void(data),
         _corrected(data),
         tag("p", assumed, class_="note"),
@@ -83,6 +84,17 @@ def _numbers(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     if isinstance(told.get("share_bytes"), int):
         shown.append(("Sent by a client as shares of its key", size(told["share_bytes"])))
     return shown
+
+
+def _verified(data: ReportData) -> Html | None:
+    """Return how anyone can check the sums of this run; None where nobody can."""
+    if data.config["secure_sum"]["kind"] != "sealed" or not data.run_folder:
+        return None
+    text = (
+        "Anyone can check these sums afterwards, from the log alone and without any secret: every signature, "
+        "every proof, every sum, and every step from a sum to the next model. "
+    )
+    return tag("p", text, tag("code", f"hansa verify {data.run_folder}"))
 
 
 def _void(data: ReportData) -> Html | None:
