@@ -115,8 +115,11 @@ BODIES = {
     "normalized": (NORMALIZED, (WIDTH,)),
     "convolution": (CONVOLUTION, (6, 6, 1)),
 }
-# Long to compile, and in parts shown by others: chunks are steps four at a time.
-LONG = {("normalized", "chunk"), *(("convolution", name) for name in ("loop", "chunk", "step"))}
+# Long to compile, and in parts shown by others: chunks are steps four at a time, XLA's programs the graph's.
+LONG = {
+    *(("normalized", name) for name in ("chunk", "xla")),
+    *(("convolution", name) for name in ("loop", "chunk", "step", "xla")),
+}
 
 
 @pytest.mark.parametrize(
@@ -143,8 +146,8 @@ def test_settings_that_reach_local_work():
     algorithm = hansa.FedAvg(steps=4, batch_size=8, carry_over=True)
     adam = functools.partial(keras.optimizers.Adam, 0.01)
     fed = hansa.Federation(model(*SIMPLE, optimizer=adam), people(), algorithm=algorithm, **settings)
-    check(fed, Vector(workers=2), evaluation={"local_metrics": True})
-    check(fed, Vector(workers=2), evaluation={"clients_validate": "cohort"})
+    check(fed, Vector(workers=2, strategy=QUICK), evaluation={"local_metrics": True})
+    check(fed, Vector(workers=2, strategy=QUICK), evaluation={"clients_validate": "cohort"})
 
 
 @pytest.mark.parametrize("body", ["simple", "dropout", "convolution", "recurrent"])
@@ -192,7 +195,7 @@ def test_private_steps_refuse_batch_normalization_when_the_plan_is_made():
 
 def test_a_function_that_aggregates_gets_every_update():
     fed = hansa.Federation(model(*SIMPLE), people(), aggregate=lambda updates, _: np.median(updates, axis=0))
-    check(fed, Vector(workers=2))
+    check(fed, Vector(workers=2, strategy=QUICK))
 
 
 def test_several_inputs_and_outputs():
@@ -208,7 +211,8 @@ def test_several_inputs_and_outputs():
         rng = np.random.default_rng(number)
         x = {"a": rng.normal(size=(n, WIDTH)), "b": rng.normal(size=(n, 2))}
         clients[f"c{number}"] = (x, (rng.normal(size=(n, 1)), rng.normal(size=(n, 1))))
-    check(hansa.Federation(build, clients, algorithm=hansa.FedAvg(batch_size=4)), Vector(workers=2))
+    fed = hansa.Federation(build, clients, algorithm=hansa.FedAvg(batch_size=4))
+    check(fed, Vector(workers=2, strategy=QUICK))
 
 
 @pytest.mark.parametrize("cohort", [None, 70])
@@ -229,7 +233,7 @@ def test_parts_of_one_dataset_are_not_copied_and_give_the_same():
     shared = hansa.data.iid(x, y, clients=20)
     apart = {client.name: (client.source.load().x, client.source.load().y) for client in shared}
     results = [
-        run(hansa.Federation(model(*SIMPLE), clients, seed=1), Vector(workers=2))
+        run(hansa.Federation(model(*SIMPLE), clients, seed=1), Vector(workers=2, strategy=ANY_MODEL))
         for clients in (shared, apart)
     ]
     assert results[0].model_hash == results[1].model_hash
@@ -293,7 +297,7 @@ def test_a_run_of_another_engine_is_not_gone_on_with(tmp_path):
 
 
 def test_phases_are_told_apart():
-    fed = run(hansa.Federation(model(*SIMPLE), people()), Vector(workers=2))
+    fed = run(hansa.Federation(model(*SIMPLE), people()), Vector(workers=2, strategy=QUICK))
     timings = fed.records[-1].timings_s
     assert set(timings) == {"draw", "gather", "train", "encode", "sum", "step", "evaluate", "other"}
     assert all(seconds >= 0 for seconds in timings.values())
