@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from hansa.bridge.private import most_rows, width_of
+from hansa.bridge.private import Held, most_rows, width_of
 from hansa.bridge.taps import taps_of
 from hansa.errors import ConfigurationError
 from hansa.train.keras_learner import KerasLearner
@@ -485,3 +485,19 @@ def test_threads_do_not_see_one_another_s_recording() -> None:
     for tap in taps.each:
         assert vars(tap.layer)["activation"] is before[id(tap.layer)]["activation"]
         assert "call" not in vars(tap.layer)
+
+
+def test_a_setting_is_held_until_the_last_thread_lets_it_go():
+    """Threads train at once: the first to end must not give ten bits to those that go on."""
+    setting = ["fast"]
+    held = Held(lambda: setting[0], lambda value: setting.__setitem__(0, value), "exact")
+    first, second = held(), held()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert setting == ["exact"]
+    second.__exit__(None, None, None)
+    assert setting == ["fast"]
+    with pytest.raises(ZeroDivisionError), held():
+        raise ZeroDivisionError
+    assert setting == ["fast"]

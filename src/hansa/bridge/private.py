@@ -18,7 +18,9 @@ Guarantees:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
@@ -31,6 +33,35 @@ from hansa.types import Array, LocalTask, PrivateSteps
 HELD_NUMBERS = 1 << 26  # of gradients that are held at once, where the task does not say how many
 _MOST_ROWS, _LEAST_ROWS = 512, 16
 _MOST_ALONE = 64  # rows whose gradients are held whole
+
+
+class Held:
+    """A setting of the whole process that has one value while any thread needs it."""
+
+    def __init__(self, read: Callable[[], Any], write: Callable[[Any], None], value: Any) -> None:
+        """Take what reads and what writes the setting, and its value."""
+        self._read, self._write, self._value = read, write, value
+        self._lock, self._needed, self._before = threading.Lock(), 0, value
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Hold it; the last thread to leave puts it back."""
+        with self._lock:
+            if not self._needed:
+                self._before = self._read()
+                self._put(self._value)
+            self._needed += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._needed -= 1
+                if not self._needed:
+                    self._put(self._before)
+
+    def _put(self, value: Any) -> None:
+        if self._before != self._value:
+            self._write(value)
 
 
 class Micro(NamedTuple):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, final
 
 import keras
@@ -13,7 +12,7 @@ import tensorflow as tf
 from hansa.bridge import model as bridge
 from hansa.bridge.noise import Keystream, normals
 from hansa.bridge.per_example import Part, Whole, clipped_sum
-from hansa.bridge.private import check_private, micros, most_rows, steps_of, width_of
+from hansa.bridge.private import Held, check_private, micros, most_rows, steps_of, width_of
 from hansa.bridge.taps import Taps, taps_of
 from hansa.types import Array, Examples, LocalTask, map_arrays
 
@@ -185,13 +184,9 @@ class PrivateLoop:
             total.assign(tf.zeros_like(total))
 
 
-@contextmanager
-def _exact_products() -> Iterator[None]:
-    """Let products of matrices be of float32: of ten bits, as on GPUs by default, norms would not hold."""
-    settings = tf.config.experimental
-    before = settings.tensor_float_32_execution_enabled()
-    settings.enable_tensor_float_32_execution(False)
-    try:
-        yield
-    finally:
-        settings.enable_tensor_float_32_execution(before)
+_exact_products = Held(
+    lambda: tf.config.experimental.tensor_float_32_execution_enabled(),  # noqa: PLW0108 - when it is called
+    lambda to: tf.config.experimental.enable_tensor_float_32_execution(to),  # noqa: PLW0108
+    value=False,
+)
+"""Lets products of matrices be of float32: of ten bits, as on GPUs by default, norms would not hold."""

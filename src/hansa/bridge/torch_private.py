@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, final
 
 import keras
@@ -13,7 +11,7 @@ import torch
 from hansa.bridge import model as bridge
 from hansa.bridge.noise import Keystream, normals
 from hansa.bridge.per_example import Part, Whole, clipped_sum
-from hansa.bridge.private import check_private, micros, most_rows, steps_of, width_of
+from hansa.bridge.private import Held, check_private, micros, most_rows, steps_of, width_of
 from hansa.bridge.taps import Taps, taps_of
 from hansa.types import Array, Examples, LocalTask, map_arrays
 
@@ -182,18 +180,12 @@ class PrivateLoop:
             self._model.optimizer.apply(grads, self._trainable)
 
 
-@contextmanager
-def _exact_products() -> Iterator[None]:
-    """Let products of matrices be of float32: of ten bits, as users may ask for, norms would not hold."""
-    before = torch.get_float32_matmul_precision()
-    if before == "highest":
-        yield
-        return
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+_exact_products = Held(
+    lambda: torch.get_float32_matmul_precision(),  # noqa: PLW0108 - looked up when it is called
+    lambda to: torch.set_float32_matmul_precision(to),  # noqa: PLW0108
+    value="highest",
+)
+"""Lets products of matrices be of float32: of ten bits, as users may ask for, norms would not hold."""
 
 
 def _tensor(array: Any) -> Any:
