@@ -1,4 +1,4 @@
-"""Proofs of norms: what an honest client shows, and what none can."""
+"""Proofs of norms: what an honest client shows. What none can is in `attacks/test_norm_proofs.py` too."""
 
 from __future__ import annotations
 
@@ -130,22 +130,6 @@ def test_vectors_within_the_norm(run, vector):
     assert run.why(sealed, dealt.proof) == ""
 
 
-@pytest.mark.parametrize(
-    "vector",
-    [
-        [NORM, 1, 0, 0, 0, 0],
-        [NORM + 1, 0, 0, 0, 0, 0],
-        [3000, 4000, 0, 0, 0, 1],
-        [10**6] * 6,
-        [0, 0, 0, 0, 0, 2**40],
-    ],
-)
-@pytest.mark.usefixtures("careless")
-def test_longer_vectors_by_however_little(run, vector):
-    sealed, _, dealt = run.shown(vector)
-    assert "rejected" in run.why(sealed, dealt.proof)
-
-
 def test_a_careful_prover_does_not_prove_what_is_not_so(run):
     with pytest.raises(ValueError, match="do not satisfy"):
         run.shown([NORM, 1, 0, 0, 0, 0])
@@ -155,23 +139,6 @@ def test_weights(weighted):
     for unit, weight in (([60, 80, 0, 0, 0], 50), ([0, 0, 0, 0, 0], 0), ([-100, 0, 0, 0, 0], 1)):
         sealed, _, dealt = weighted.shown([weight * u for u in unit] + [weight])
         assert weighted.why(sealed, dealt.proof) == ""
-
-
-@pytest.mark.parametrize(
-    "vector",
-    [
-        [1, 0, 0, 0, 0, 0],  # no weight, and yet an update
-        [3001, 4000, 0, 0, 0, 50],
-        [101, 0, 0, 0, 0, 1],
-        [0, 0, 0, 0, 0, 51],
-        [0, 0, 0, 0, 0, -1],
-        [100, 0, 0, 0, 0, -1],
-    ],
-)
-@pytest.mark.usefixtures("careless")
-def test_weights_that_are_too_small_or_none(weighted, vector):
-    sealed, _, dealt = weighted.shown(vector)
-    assert "rejected" in weighted.why(sealed, dealt.proof)
 
 
 def test_a_proof_belongs_to_its_seal_sender_and_place(run):
@@ -214,31 +181,6 @@ def test_keys_and_errors_that_are_not_small(what):
     )
     dealt = run.dealer.deal(run.parties["c0"].member, vector, sealed, large)
     assert ("rejected" in run.why(sealed, dealt.proof)) == (what != "nothing")
-
-
-@pytest.mark.usefixtures("careless")
-def test_squares_that_add_up_to_nothing_modulo_the_prime(run, monkeypatch):
-    """(3, 3i) has squares that cancel, i being a root of −1: only projections show that 3i is not small."""
-    real, large = witness_module.NormWitness.__call__, 3 * pow(7, (P - 1) // 4, P) % P
-    assert (9 + large * large) % P == 0
-    each, error, slack, _ = run.parameters.proof.places
-
-    def false(self, stage, seeds):
-        given = real(self, stage, seeds)
-        cells = {name: values.copy() for name, values in given.cells.items()}
-        if stage == 0:
-            cells["vector"][1] = large
-        else:
-            left = [(NORM**2 >> i) & 1 for i in range(slack)]
-            cells["bits"][256 * (each + error) :][:slack] = left
-        return dataclasses.replace(given, cells=cells)
-
-    monkeypatch.setattr(witness_module.NormWitness, "__call__", false)
-    vector = np.array([3, 0, 0, 0, 0, 0])
-    sealed, key = seal(vector, run.parameters, "sealed sum", *run.place.parts)
-    sealed[0, 1] = (int(sealed[0, 1]) + run.parameters.scale * large) % P
-    dealt = run.dealer.deal(run.parties["c0"].member, vector, sealed, key)
-    assert "rejected" in run.why(sealed, dealt.proof)
 
 
 @pytest.mark.usefixtures("careless")
