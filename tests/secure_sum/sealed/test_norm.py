@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import threading
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ from hansa.secure_sum.sealed.messages import Entry, seal_hash
 from hansa.secure_sum.sealed.norm import _transposed, powers_of
 from hansa.secure_sum.sealed.parameters import choose
 from hansa.secure_sum.sealed.projections import combine, entries, project
-from hansa.secure_sum.sealed.seal import public_element, seal
+from hansa.secure_sum.sealed.seal import NotAccepted, open_sum, public_element, seal
 from hansa.zk import prover
 from norm_run import NORM, Run, parameters_of, summed
 
@@ -259,6 +261,56 @@ def test_one_large_value_within_the_norm_makes_no_sum_void():
     vectors = {name: np.full(6, 10, np.int64) for name in run.keys}
     vectors["c2"] = np.array([NORM, 0, 0, 0, 0, 0])
     np.testing.assert_array_equal(summed(run, run.at(3), vectors).total, sum(vectors.values()))
+
+
+@pytest.mark.parametrize("kind", ["keys", "errors", "values"])
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_sum_is_opened_up_to_what_was_proven_of_its_norms_and_no_further(kind, more):
+    """Each coordinate is small enough alone; together they may be longer than was proven."""
+    parameters, count = parameters_of(bound=NORM), 2
+    proof = parameters.proof
+    if kind == "values":
+        vector = np.array([count * NORM, more, 0, 0, 0, 0])
+        most = "the squares of the values"
+    else:
+        vector = np.zeros(6, np.int64)
+        most = "the squares of the keys and errors"
+    allowed = 256 * (proof.error_width * count) ** 2 // 26
+    short = np.zeros((2, N), np.int64)  # key, errors
+    if kind != "values":
+        own = short[0 if kind == "keys" else 1]
+        own[:] = math.isqrt(allowed // N)
+        left = allowed - int(own @ own)
+        own[0] = math.isqrt(int(own[0]) ** 2 + left) + more
+        assert abs(own).max() <= parameters.error_bound * count  # no coordinate tells
+        assert (int(own @ own) > allowed) == bool(more)
+    sealed = np.zeros((1, N), np.int64)
+    sealed[0, :6] = vector * parameters.scale
+    keys = field.from_ints(short[0])
+    product = multiply(from_ntt(public_element(0, "edge")), keys)
+    total = field.add(product[None], field.from_ints(sealed + short[1]))
+    if not more:
+        np.testing.assert_array_equal(open_sum(total, keys, count, parameters, "edge"), vector)
+        return
+    with pytest.raises(NotAccepted, match=most):
+        open_sum(total, keys, count, parameters, "edge")
+
+
+def test_proofs_of_several_clients_are_checked_at_once(run, monkeypatch):
+    """Two threads meet in the check: one after the other they would wait for ever."""
+    place, meeting = run.at(5), threading.Barrier(2, timeout=20)
+    server = Coordinator(run.roster, run.parameters, place)
+    sent = {name: run.parties[name].seal(np.arange(6, dtype=np.int64), place) for name in run.keys}
+    real = Dealer.why_rejected
+
+    def met(*given):
+        meeting.wait()
+        return real(*given)
+
+    monkeypatch.setattr("hansa.secure_sum.sealed.coordinator.cores", lambda: 2)
+    monkeypatch.setattr(Dealer, "why_rejected", met)
+    server.deliver(sent)
+    assert server.dropped == {}
 
 
 def test_a_proof_of_endless_length_is_not_hashed(run, monkeypatch):
