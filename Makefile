@@ -19,7 +19,7 @@ help:  ## say what each target does
 demo: $(VENV)/.base  ## four hospitals train one model, sealed, proven and private; then verify the run
 	@$(BIN)/hansa run heart-disease --proof --epsilon 3
 	@echo
-	@$(BIN)/hansa verify "$$(ls -td runs/heart-disease-* | head -n 1)"
+	@$(BIN)/hansa verify --strict "$$(ls -td runs/heart-disease-* | head -n 1)"
 
 test: $(VENV)/.test  ## all tests: on JAX, then what depends on the backend on TensorFlow and PyTorch
 	KERAS_BACKEND=jax $(PYTEST) -n $(JOBS) --dist loadgroup -m "not slow"
