@@ -62,7 +62,7 @@ bench: $(VENV)/.test  ## the benchmarks (two hours and more)
 
 fuzz: $(VENV)/.test  ## mutate what comes from others (proofs, messages, files), SECONDS each, by atheris
 	@$(PIP) --group fuzz || echo "atheris could not be installed: it has wheels for Linux and for some Pythons"
-	@for target in zk norm share messages json arrays; do \
+	@for target in zk norm share certificate messages json arrays; do \
 		echo "== $$target"; KERAS_BACKEND=jax $(BIN)/python tests/fuzz/run.py $$target $(SECONDS) || exit 1; done
 
 clean:  ## remove the virtual environment and everything generated
