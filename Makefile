@@ -19,7 +19,7 @@ help:  ## say what each target does
 demo: $(VENV)/.base  ## four hospitals train one model, sealed, proven and private; then verify the run
 	@$(BIN)/hansa run heart-disease --proof --epsilon 3
 	@echo
-	@$(BIN)/hansa verify "$$(ls -td runs/heart-disease-* | head -n 1)"
+	@$(BIN)/hansa verify --strict "$$(ls -td runs/heart-disease-* | head -n 1)"
 
 test: $(VENV)/.test  ## all tests: on JAX, then what depends on the backend on TensorFlow and PyTorch
 	KERAS_BACKEND=jax $(PYTEST) -n $(JOBS) --dist loadgroup -m "not slow"
@@ -62,7 +62,7 @@ bench: $(VENV)/.test  ## the benchmarks (two hours and more)
 
 fuzz: $(VENV)/.test  ## mutate what comes from others (proofs, messages, files), SECONDS each, by atheris
 	@$(PIP) --group fuzz || echo "atheris could not be installed: it has wheels for Linux and for some Pythons"
-	@for target in zk norm share messages json arrays; do \
+	@for target in zk norm share certificate messages json arrays; do \
 		echo "== $$target"; KERAS_BACKEND=jax $(BIN)/python tests/fuzz/run.py $$target $(SECONDS) || exit 1; done
 
 clean:  ## remove the virtual environment and everything generated

@@ -1,8 +1,8 @@
 """What a proof of a sealed update's norm costs: seconds of one thread to seal, prove and verify, and bytes.
 
-    python benchmarks/proofs.py                  # 10^4, 10^5 and 10^6 weights; two minutes
-    python benchmarks/proofs.py --sizes 10000000 # needs some 6 GB and a few minutes
-    python benchmarks/proofs.py --save           # keeps benchmarks/results/proofs.json
+    python benchmarks/proofs.py                              # 10^4 to 10^7 weights; 10^7 need some 6 GB
+    python benchmarks/proofs.py --sizes 10000 100000 1000000 # two minutes
+    python benchmarks/proofs.py --save                       # keeps benchmarks/results/proofs.json
 
 Ten clients, B = 2^24, 2^-100; everything is in it: shares for ten holders with their check, salts, Merkle
 paths. The best of some turns counts, in processor seconds. ``two_at_once`` is the clock's time to verify two

@@ -7,12 +7,19 @@ a few mutations of the seeds.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from unittest import mock
 
 import numpy as np
 
+from hansa.claims import Certificate, CertificateRejected, Claims, certify, verify_certificate
+from hansa.claims import statement as statements
+from hansa.claims.records import records_of
 from hansa.crypto.arithmetic import P
 from hansa.crypto.ring import N
+from hansa.crypto.secret import Secret
+from hansa.crypto.signature import SigningKey
 from hansa.errors import LogError, RunError
 from hansa.secure_sum.messages import PLACE, Malformed, read
 from hansa.secure_sum.sealed import dealing
@@ -20,6 +27,8 @@ from hansa.secure_sum.sealed.messages import FIELDS, Entry, SealedVector
 from hansa.secure_sum.sealed.witness import leaf
 from hansa.store.blobs import decode_arrays, encode_arrays
 from hansa.store.canonical import canonical_json, parse_json
+from hansa.types import Examples
+from hansa.zk.parameters import Parameters
 from hansa.zk.proof import ProofRejected
 from hansa.zk.transcript import Transcript
 from hansa.zk.verifier import verify
@@ -65,6 +74,35 @@ def share(data):
     sent = SealedVector(sender="c0", seal=seal, envelopes=(), signature=b"", proof=proof, head=size)
     why = run.dealer.why_unusable(MEMBER, sent.entry, 0, content)
     assert why or content == contents[0]
+
+
+def _toy(*_, **__):
+    return Parameters(row=8, columns=3, toy=True)
+
+
+@functools.cache
+def certified():
+    """A small certificate with few cells in a row, its key, and its terms."""
+    claims = Claims(ranges={"a": (0, 5, 0), "b": (-4, 100, 0)}, records=2, classes={0: 1, 1: 1})
+    terms, key = claims.terms(("a", "b")), SigningKey(Secret(b"k" * 32))
+    rows = Examples(x=np.array([[5, 100], [0, -4], [3, 7]], np.float32), y=np.array([0, 1, 1]))
+    with mock.patch.object(statements, "choose", _toy):
+        made = certify(records_of(rows, terms), terms, name="c0", key=key, random=Randomness())
+    return made, key, terms
+
+
+def certificate(data):
+    """A certificate about data. The first byte says whether its owner signs what it has become."""
+    made, key, terms = certified()
+    with mock.patch.object(statements, "choose", _toy):
+        try:
+            found = Certificate.from_bytes(data[1:])
+            if data[:1] > b"\x7f":
+                found = dataclasses.replace(found, signature=key.sign(*found.signed))
+            verify_certificate(found, terms=terms, name="c0", signing=key.public)
+        except CertificateRejected:
+            return
+    assert found == made
 
 
 # ---------------------------------------------------------------- messages
@@ -206,7 +244,7 @@ def arrays(data):
         assert again[name].tobytes() == array.tobytes()
 
 
-TARGETS = {f.__name__: f for f in (zk, norm, share, messages, json, arrays)}
+TARGETS = {f.__name__: f for f in (zk, norm, share, certificate, messages, json, arrays)}
 
 
 @functools.cache
@@ -218,6 +256,8 @@ def seeds(name):
         run, _, contents, proof = dealt()
         head = proof[: dealing.head_bytes(run.parameters)]
         return [proof] if name == "norm" else [flag + head + contents[0] for flag in (b"\0", b"\xff")]
+    if name == "certificate":
+        return [flag + certified()[0].to_bytes() for flag in (b"\0", b"\xff")]
     if name == "messages":
         return [number.to_bytes(2, "little") + bytes(range(2, 250)) for number in range(len(FIELDS))]
     if name == "json":

@@ -35,9 +35,9 @@ MEMBER = Member(name="c0", exchange=b"e" * 32, signing=b"s" * 32)
 class Both:
     """One run, for the fast code and for the reference: with rows of so many cells, or with its real ones."""
 
-    def __init__(self, norm, max_weight, *, row=8, columns=3):
-        bounds = functools.partial(Bounds, norm=norm, max_weight=max_weight, dimension=6)
-        bound = norm * (max_weight or 1)
+    def __init__(self, norm, max_weight, *, noise=None, row=8, columns=3):
+        bounds = functools.partial(Bounds, norm=norm, max_weight=max_weight, dimension=6, noise=noise)
+        bound = norm * (max_weight or 1) + (noise or 0)
         self.parameters = choose(dimension=6, members=4, bound=bound, proof=lambda e: bounds(elements=e))
         if row is not None:
             vars(self.parameters.proof)["sizes"] = Parameters(row=row, columns=columns, toy=True)
@@ -52,6 +52,7 @@ class Both:
             place=PLACE.parts,
             row=row,
             columns=columns,
+            noise=noise,
         )
 
     def transcript(self, name="c0"):

@@ -70,7 +70,7 @@ class Run:
     """One attempt at a sum.
 
     norm: B, or C with weights; most_weight: w_max or None; place: the parts of the place; row, columns: of
-    the proof; described: (name, value) of all numbers, for the digest.
+    the proof; noise: T or None. With noise a vector is two rows, x and η, and the seal has their sum.
     """
 
     dimension: int
@@ -83,6 +83,7 @@ class Run:
     row: int
     columns: int
     soundness: int = 100
+    noise: int | None = None
 
     @property
     def elements(self) -> int:
@@ -108,6 +109,10 @@ class Run:
     @property
     def slack(self) -> int:
         return (self.whole_norm**2).bit_length()
+
+    @property
+    def noise_width(self) -> int:
+        return 1 << (8 * self.noise).bit_length()
 
     @functools.cached_property
     def public(self) -> list[list[int]]:
@@ -138,7 +143,8 @@ def seal_of(
         errors = [value for _ in range(run.elements) for value in binomial(random(10 * N))]
         if sum(v * v for v in key + errors) <= run.short_norm**2:
             break
-    values = list(vector) + [0] * (run.elements * N - len(vector))
+    vector = [sum(both) for both in zip(*vector, strict=True)] if run.noise is not None else list(vector)
+    values = vector + [0] * (run.elements * N - len(vector))
     sealed = []
     for k, a in enumerate(run.public):
         product = ring_product(a, [v % P for v in key])
@@ -186,14 +192,19 @@ def spec_of(run: Run, sealed: Sequence[Sequence[int]]) -> zk.Spec:
     weighs = run.most_weight is not None
     each, error = (width.bit_length() for width in run.widths)  # 2 W values
     weight = run.most_weight.bit_length() if weighs else 0
+    of_update = ROWS * (each + error) + run.slack + 2 * weight
+    noisy = run.noise is not None
+    loud, room = (run.noise_width.bit_length(), (run.noise**2).bit_length()) if noisy else (0, 0)
     segments = [
         ("vector", run.dimension - weighs, 0, False),
         ("key", N, 0, False),
         ("mask", 2, 0, False),
-        ("bits", ROWS * (each + error) + run.slack + 2 * weight, 1, True),
+        ("bits", of_update + ROWS * loud + room, 1, True),
     ]
     if weighs:
         segments.append(("weight", 1, 0, False))
+    if noisy:
+        segments.append(("noise", run.dimension, 0, False))
     # x as it is projected and lifted into the seal: the weight is its last coordinate
     cells = [("vector", j) for j in range(run.dimension - weighs)] + [("weight", 0)] * weighs
 
@@ -211,8 +222,13 @@ def spec_of(run: Run, sealed: Sequence[Sequence[int]]) -> zk.Spec:
             linear.append(([*terms, ("mask", part, 1)], blended[part]))
         first = ROWS * (each + error)
         left = [("bits", first + i, 1 << i) for i in range(run.slack)]
+        update = [("vector", ones("vector"))], left, run.norm**2
+        if noisy:
+            linear.append((ROWS, lambda c: of_noise(combined(signs[: run.dimension], c), c)))
+            left = [("bits", of_update + ROWS * loud + i, 1 << i) for i in range(room)]
+            return linear, [update, ([("noise", ones("noise"))], left, run.noise**2)]
         if not weighs:
-            return linear, [([("vector", ones("vector"))], left, run.norm**2)]
+            return linear, [update]
         for sign, constant in ((1, 0), (-1, -run.most_weight)):  # w, and w_max − w, are numbers of such bits
             first += run.slack if sign == 1 else weight
             bits = [("bits", first + i, -(1 << i)) for i in range(weight)]
@@ -229,9 +245,10 @@ def spec_of(run: Run, sealed: Sequence[Sequence[int]]) -> zk.Spec:
         return terms + in_bits(c, 0, each), scaled(summed(c), -run.widths[0])
 
     def of_errors(rows: Sequence, c: Sequence) -> tuple[list, tuple]:
-        """⟨r_t, (b − a s − Δ x, s)⟩ − Σ 2^k bit = −W."""
+        """⟨r_t, (b − a s − Δ x, s)⟩ − Σ 2^k bit = −W; with noise x + η in place of x."""
         size = run.elements * N
         terms = [(name, cell, scaled(rows[j], -run.scale)) for j, (name, cell) in enumerate(cells)]
+        terms += [("noise", j, scaled(rows[j], -run.scale)) for j in range(run.dimension) if noisy]
         terms += [("key", k, rows[size + k]) for k in range(N)]
         known = (0, 0)
         for k, (a, b) in enumerate(zip(run.public, sealed, strict=True)):
@@ -249,6 +266,11 @@ def spec_of(run: Run, sealed: Sequence[Sequence[int]]) -> zk.Spec:
             (w - v) % P for w, v in zip(width, known, strict=True)
         )
 
+    def of_noise(rows: Sequence, c: Sequence) -> tuple[list, tuple]:
+        """⟨r_t, η⟩ − Σ 2^k bit = −W, this being the noise's."""
+        terms = [("noise", j, rows[j]) for j in range(run.dimension)]
+        return terms + in_bits(c, of_update, loud), scaled(summed(c), -run.noise_width)
+
     def in_bits(c: Sequence, first: int, places: int) -> list:
         return [
             ("bits", first + t * places + i, scaled(own, -(1 << i)))
@@ -265,6 +287,8 @@ def spec_of(run: Run, sealed: Sequence[Sequence[int]]) -> zk.Spec:
         "row": run.row,
         "columns": run.columns,
     }
+    if noisy:
+        described |= {"noise": run.noise, "noise_width": run.noise_width}
     numbers = [part for name in sorted(described) for part in (name, str(described[name]))]
     shape = len(sealed), N
     hashed = hashlib.sha256(encoded("seal", *shape, b"".join(map(bytes_of, sealed)))).digest()
@@ -314,11 +338,15 @@ def deal(
         for salt, own in zip(salts, shares, strict=True)
     )
 
+    vector, noise = (vector, None) if run.noise is None else vector
+
     def witness(stage: int, seeds: Sequence[bytes]) -> tuple[dict, bytes]:
         if stage == 0:
             known = {"vector": list(vector), "key": list(key), "mask": mask}
             if run.most_weight is not None:
                 known["vector"], known["weight"] = list(vector[:-1]), [vector[-1]]
+            if noise is not None:
+                known["noise"] = list(noise)
             return known, hashes
         signs, powers = challenges(seeds[0], N * (run.elements + 1))
         bits = []
@@ -331,6 +359,10 @@ def deal(
         if run.most_weight is not None:
             for value in (weight, run.most_weight - weight):
                 bits += bits_of(value, run.most_weight.bit_length())
+        if noise is not None:
+            for value in projected(signs, noise):
+                bits += bits_of(value + run.noise_width, run.noise_width.bit_length())
+            bits += bits_of(run.noise**2 - sum(v * v for v in noise), (run.noise**2).bit_length())
         blended = []
         for row in [secret, *upper]:  # h = g + Σ γ^(k+1) f_k, coefficient by coefficient
             for part in range(2):

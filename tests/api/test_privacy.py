@@ -340,6 +340,8 @@ def test_too_few_shares_of_noise_are_a_void_round():
     plan = DistributedDP(rounds=2, noise_multiplier=1.0, threshold=7)
     made = trained(plan, 2, engine=Unreliable(hansa.Local(), SILENT))
     assert all("7 are needed" in record.void for record in made.records)
+    spent = [record.privacy["epsilon"] for record in made.records]
+    assert 0 < spent[0] < spent[1]  # what was opened of a void round is a release
     assert np.array_equal(made.weights, made.learner.initial_weights())
 
 

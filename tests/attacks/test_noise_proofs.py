@@ -13,13 +13,12 @@ import pytest
 
 from hansa.crypto import field
 from hansa.crypto.arithmetic import P
-from hansa.secure_sum.sealed import norm as norm_module
 from hansa.secure_sum.sealed import witness as witness_module
 from hansa.secure_sum.sealed.bounds import LARGEST_NORM, Bounds
 from hansa.secure_sum.sealed.dealing import Dealer
 from hansa.secure_sum.sealed.seal import seal
 from hansa.zk import prover
-from norm_run import NORM, Run, summed
+from norm_run import NORM, Run, false_cells, rejected_by, summed, without
 
 NOISE = 20_000
 IMAGINARY = pow(7, (P - 1) // 4, P)
@@ -40,51 +39,6 @@ def careless(monkeypatch):
 
 def rows(update, noise):
     return [[*update, *[0] * (6 - len(update))], [*noise, *[0] * (6 - len(noise))]]
-
-
-def without(monkeypatch, rule):
-    """Take one rule out of the statement, for provers and verifiers alike."""
-    statement = norm_module.NormStatement
-    if rule == "booleans":
-        began = statement.__init__
-
-        def loose(self, *given, **named):
-            began(self, *given, **named)
-            self.segments = [dataclasses.replace(segment, boolean=False) for segment in self.segments]
-
-        monkeypatch.setattr(statement, "__init__", loose)
-        return
-    whole = statement.constraints
-
-    def fewer(self, seeds, messages):
-        all_of_them = whole(self, seeds, messages)
-        linear, sums = list(all_of_them.linear), list(all_of_them.sums)
-        if rule == "projections of the noise":
-            linear = [block for block in linear if not isinstance(block, norm_module._Noise)]
-        else:
-            sums.pop(["norm of the update", "norm of the noise"].index(rule))
-        assert len(linear) + len(sums) == len(all_of_them.linear) + len(all_of_them.sums) - 1
-        return dataclasses.replace(all_of_them, linear=linear, sums=sums)
-
-    monkeypatch.setattr(statement, "constraints", fewer)
-
-
-def false_cells(monkeypatch, change):
-    """Let the prover change what it commits to: ``change(stage, cells)``."""
-    real = witness_module.NormWitness.__call__
-
-    def false(self, stage, seeds):
-        given = real(self, stage, seeds)
-        cells = {name: values.copy() for name, values in given.cells.items()}
-        change(stage, cells)
-        return dataclasses.replace(given, cells=cells)
-
-    monkeypatch.setattr(witness_module.NormWitness, "__call__", false)
-
-
-def rejected_by(why):
-    """The name of the check in the verifier's answer."""
-    return why.split("rejected by the check '")[1].split("'")[0] if why else ""
 
 
 # ------------------------------------------------------------------ longer vectors

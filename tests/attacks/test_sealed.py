@@ -18,6 +18,7 @@ from hansa.secure_sum.phases import said
 from hansa.secure_sum.roster import Member, Place, Roster
 from hansa.secure_sum.sealed.coordinator import Coordinator
 from hansa.secure_sum.sealed.messages import (
+    FIELDS,
     Complaints,
     Deliver,
     Entry,
@@ -258,6 +259,59 @@ def test_two_sets_never_have_enough_locks_each(count):
     p = choose(dimension=5, members=count, bound=1000)
     honest = p.holders - p.corrupt
     assert all(min(a, honest - a) + p.corrupt < p.threshold for a in range(honest + 1))
+
+
+@pytest.mark.parametrize("shown", [3, 4])
+def test_no_set_is_opened_where_two_are_shown(shown):
+    """The server shows one set to some holders, another to the rest, and all locks to everyone."""
+    run = Run(7)  # t = 5
+    run.delivered(run.server.deliver(run.seals()))
+    sets = Survivors(run.place.cohort), Survivors(run.place.cohort[:-1])
+    seen = {n: sets[i >= shown] for i, n in enumerate(run.place.holders)}
+    signatures = {n: run.parties[n].lock(seen[n], run.place).signature for n in seen}
+    for name, own in seen.items():
+        for asked in sets:
+            told = (
+                f"{shown if own is sets[0] else 7 - shown} holders locked" if asked is own else "not locked"
+            )
+            with pytest.raises(Refused, match=told):
+                run.parties[name].open(asked, Locks(signatures), run.place)
+
+
+def test_no_message_says_what_protects_a_client():
+    """Threshold, scale, bounds and public elements follow from what is pinned: none comes with a round."""
+    carried = {kind.__name__: set(told) for kind, told in FIELDS.items()}
+    assert carried == {
+        "Place": {"configuration", "roster", "payload", "round", "attempt", "cohort", "purpose"},
+        "SealedVector": {
+            *{"sender", "seal", "envelopes", "signature", "proof", "head"},
+            *{"hashes", "length"},  # of envelopes, in a log
+        },
+        "Entry": {"sender", "seal", "envelopes", "signature", "head", "rest"},
+        "Deliver": {"entries", "envelopes"},
+        "Complaints": {"reasons"},
+        "Survivors": {"names"},
+        "Lock": {"signature"},
+        "Locks": {"signatures"},
+        "Opening": {"share", "signature"},
+    }
+
+
+def test_values_that_a_message_brings_along_are_not_taken():
+    """The server adds a lower threshold, and public elements that are 0, to what it sends."""
+    run = Run(5)  # t = 4
+    survivors, locks = run.to_locks()
+    few = Locks({n: locks[n].signature for n in ("c0", "c1", "c2")})
+    place = run.at()
+    for brought in (survivors, few, place):
+        brought.__dict__.update(threshold=1, survivors=1, _parameters=None, scale=1)
+    with pytest.raises(Refused, match="3 holders locked these survivors; 4 are needed"):
+        run.parties["c0"].open(survivors, few, place)
+    elsewhere = run.at(round=4)
+    elsewhere.__dict__["parts"] = ("zero",)
+    sealed = run.parties["c0"].seal(run.vectors["c0"], elsewhere)
+    key = run.keys["c0"].signing.public
+    assert is_signed(sealed.signature, key, "seal", *run.at(round=4).parts, "c0", *sealed.entry.signed)
 
 
 def test_one_lock_is_not_counted_for_two_holders():

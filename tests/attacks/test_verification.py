@@ -461,6 +461,19 @@ def test_rounds_that_are_removed_at_the_end(end, lie, run_of):
         assert (found.verdict, len(found.rounds), found.finished) == ("verified", 1, "")
 
 
+def test_a_log_without_rounds_is_not_called_verified(lie):
+    """All rounds are cut off: nothing was added up, and a green verdict would say that it was."""
+
+    def change(public, private, config):
+        while rounds_of(public):
+            del public[-1]
+        private[:] = [entry for entry in private if entry["kind"] != "round"]
+
+    found = lie("proven", change, bundle=True)
+    assert (found.verdict, found.rounds, found.finished) == ("intact", (), "")
+    assert found.unchecked == ("the log has no round",)
+
+
 def test_the_head_of_the_log_shows_that_rounds_are_gone(lie, run_of):
     head = verify(run_of("sealed")).head
 

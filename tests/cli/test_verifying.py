@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -97,6 +99,19 @@ def test_a_bundle_is_written_and_verified(run_of, hansa, wrong, folder):
     assert "VERIFIED" in hansa("verify", path).stdout
     assert "exists already" in wrong("export", run_of("accused"), "--to", path, code=1)
     assert "there is no run" in wrong("export", folder / "nothing", code=1)
+
+
+@pytest.mark.slow  # it trains: a minute
+def test_what_make_demo_runs_is_verified(folder, hansa):
+    """With one round; its own command says --strict, so that it fails if not all could be checked."""
+    text = (Path(__file__).parents[2] / "Makefile").read_text()
+    run, verified = re.findall(r"^\t@\$\(BIN\)/hansa (.*)$", text, re.MULTILINE)
+    assert run.split() == ["run", "heart-disease", "--proof", "--epsilon", "3"]
+    assert verified.split()[:2] == ["verify", "--strict"]
+    assert hansa(*run.split(), "--rounds", 1, "--no-compare", "--quiet").exit_code == 0
+    result = hansa("verify", "--strict", "runs/heart-disease-1")
+    assert result.exit_code == 0
+    assert "VERIFIED" in result.stdout
 
 
 # ---------------------------------------------------------------- the table

@@ -296,6 +296,24 @@ def test_a_sealed_run_says_how_anyone_verifies_it(make_run):
         assert "<here>" not in page
 
 
+@pytest.mark.parametrize(
+    ("proof", "noise", "told"),
+    [
+        (None, None, "every signature, every sum of updates"),
+        ({"norm": 5}, "RecordDP", "every signature, every proof, every sum of updates"),
+        ({"norm": 5}, "CentralDP", ""),  # sums are not public: they could not be added up again
+        (None, "MatrixDP", ""),
+    ],
+)
+def test_a_sealed_run_promises_no_check_that_cannot_be_made(make_run, proof, noise, told):
+    config: dict = {"secure_sum": {**SEALED, **({} if proof is None else {"proof": proof})}}
+    config |= {} if noise is None else {"privacy": {"kind": noise}}
+    text = Page(render(make_run(config=config, run_folder="runs/a"))).text
+    assert ("hansa verify runs/a" in text) == bool(told)
+    assert told in " ".join(text.split())
+    assert proof is not None or "every proof" not in text
+
+
 def test_void_rounds_and_corrected_answers_are_told(make_run):
     made = make_run(config={"secure_sum": SEALED})
     first = dataclasses.replace(

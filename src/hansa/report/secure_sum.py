@@ -22,6 +22,9 @@ _HOW = {
     "cancel out; those of clients that dropped out are put together from shares that others hold.",
 }
 
+_NOT_PUBLIC = ("CentralDP", "MatrixDP")
+"""Plans of privacy with which sums are not public: noise is added after they were opened."""
+
 
 def is_secure(data: ReportData) -> bool:
     """Whether a secure sum that this page can explain was used."""
@@ -88,11 +91,15 @@ def _numbers(told: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _verified(data: ReportData) -> Html | None:
     """Return how anyone can check the sums of this run; None where nobody can."""
-    if data.config["secure_sum"]["kind"] != "sealed" or not data.run_folder:
+    told, plan = data.config["secure_sum"], data.config.get("privacy")
+    noise = plan.get("kind") if isinstance(plan, Mapping) else None
+    if told["kind"] != "sealed" or not data.run_folder or noise in _NOT_PUBLIC:
         return None
+    proofs = "every proof, " if isinstance(told.get("proof"), Mapping) else ""
     text = (
-        "Anyone can check these sums afterwards, from the log alone and without any secret: every signature, "
-        "every proof, every sum, and every step from a sum to the next model. "
+        "Anyone can check these sums afterwards, without any secret, from the log alone, which keeps what "
+        f"clients sent unless it was told not to: every signature, {proofs}every sum of updates, and every "
+        "step from a sum to the next model. "
     )
     return tag("p", text, tag("code", f"hansa verify {data.run_folder}"))
 

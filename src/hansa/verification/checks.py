@@ -126,6 +126,7 @@ class _Checking:
     def go_through(self, source: Source, progress: Progress | None) -> None:
         """Check every round, and what the log says at its end."""
         pairs = list(source.rounds())
+        self.unchecked += [] if pairs else ["the log has no round"]
         with located("config.json"):
             again = self._again(source)
         if "claims" in source.config:

@@ -17,21 +17,25 @@ from hansa.secure_sum.sealed.messages import SealedVector
 from norm_both import MEMBER, Both
 from zk_statements import Randomness
 
-PLAIN, WEIGHTED = [3, -4, 0, 12, 1, -2], [60, -80, 0, 3, -3, 50]
+VECTORS = {
+    "plain": [3, -4, 0, 12, 1, -2],
+    "weighted": [60, -80, 0, 3, -3, 50],
+    "noisy": [[3, -4, 0, 12, 1, -2], [40, -20, 5, 0, 3, -7]],
+}
 
 
 @functools.cache
 def run_of(kind):
-    return Both(100, 50) if kind == "weighted" else Both(26, None)
+    return Both(100, 50) if kind == "weighted" else Both(26, None, noise=50 if kind == "noisy" else None)
 
 
 @functools.cache
 def dealt(kind, slowly):
-    run, vector = run_of(kind), WEIGHTED if kind == "weighted" else PLAIN
+    run, vector = run_of(kind), VECTORS[kind]
     return (run.dealt_slowly if slowly else run.dealt)(vector, Randomness())
 
 
-KINDS = pytest.mark.parametrize("kind", ["plain", "weighted"])
+KINDS = pytest.mark.parametrize("kind", VECTORS)
 
 
 @KINDS
@@ -51,7 +55,7 @@ def test_each_accepts_what_the_other_proves(kind):
     assert [run.dealer.why_unusable(MEMBER, entry, j, content) for j, content in enumerate(contents)] == [
         ""
     ] * 4
-    sealed, _, proof = run.dealt(WEIGHTED if kind == "weighted" else PLAIN, os.urandom)
+    sealed, _, proof = run.dealt(VECTORS[kind], os.urandom)
     assert run.check_slowly(sealed, proof) == "accepted"
 
 
@@ -61,6 +65,8 @@ def test_each_accepts_what_the_other_proves(kind):
         ("plain", [26, 0, 0, 0, 0, 1]),
         ("weighted", [1, 0, 0, 0, 0, 0]),  # no weight, and yet an update
         ("weighted", [0, 0, 0, 0, 0, 51]),
+        ("noisy", [[0] * 6, [50, 0, 0, 0, 0, 1]]),
+        ("noisy", [[26, 0, 0, 0, 0, 1], [0] * 6]),
     ],
 )
 def test_both_reject_what_is_not_so(kind, vector):
