@@ -51,6 +51,7 @@ def test_they_are_checked_in_the_folder_and_in_the_bundle(run, tmp_path):
         found = hansa.verify(path)
         assert (found.verdict, found.failure) == ("verified", "")
         assert found.claims.startswith("3 clients have shown of their data: ")
+        assert any("fewer than 2^80 tries" in note for note in found.notes)  # 20 bits, to be quick
 
 
 @pytest.mark.parametrize(

@@ -513,7 +513,8 @@ class Federation:
     @property
     def verifiable(self) -> bool:
         """Whether anyone can verify the last run from its folder's log (`hansa.verify`)."""
-        return self._plan is not None and self._plan.sums.verifiable
+        plan = self._plan
+        return plan is not None and plan.sums.verifiable and plan.is_public("train")
 
     def _claims_settings(self) -> dict[str, Any]:
         claimed = self.prepare().claimed

@@ -49,6 +49,8 @@ from hansa.verification.told import MESSAGES, Told, located, read_round, read_we
 
 _PRIVATE_METRICS = "Metrics were not added up again: no noise covers them, so that they are not public."
 _SERVERS_WORD = "val_ metrics, on the server's own rows, are the coordinator's word."
+WEAK_BITS = 80
+_WEAK_PROOF = f"The proofs of this run can be forged with fewer than 2^{WEAK_BITS} tries: see what is proven."
 _NO_PROOF = "Clients prove nothing of their updates in this run (a secure sum without proof)."
 
 Progress = Callable[[int, int], None]
@@ -181,6 +183,7 @@ class _Checking:
             return None
         self.facts["proves"] = plan.proves
         self.notes += [] if plan.proves else [_NO_PROOF]
+        self.notes += [_WEAK_PROOF] if 0 < plan.secure_sum.proof_bits < WEAK_BITS else []
         self.notes += [_SERVERS_WORD] if plan.server_validates else []
         return _Again(plan=plan, state=first_state(plan))
 
