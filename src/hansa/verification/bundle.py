@@ -116,10 +116,11 @@ def unpack(path: Path, folder: Path) -> None:
             infos = archive.infolist()
             if len(infos) > _MOST_FILES or len({info.filename for info in infos}) != len(infos):
                 raise LogError(f"{path} is no bundle: it has a file twice, or too many.")
+            for info in infos:
+                _check(path, info, blobs.limit_bytes)
             if sum(info.file_size for info in infos) > path.stat().st_size:  # some would share their bytes
                 raise LogError(f"{path} is no bundle: its files are larger than itself.")
             for info in infos:
-                _check(path, info, blobs.limit_bytes)
                 target = folder / info.filename
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(info) as source, target.open("xb") as out:
