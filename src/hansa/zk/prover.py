@@ -24,8 +24,8 @@ from hansa.zk.proof import BLIND_ROWS, WIDE_ROWS, degrees
 from hansa.zk.statement import Cells, Layout, Statement, Witness
 from hansa.zk.transcript import Transcript
 
-KEPT_BYTES = 1 << 30
-"""Encoded rows are kept up to this size; beyond, opened columns are computed again (a quarter more time)."""
+KEPT_BYTES = 512 << 20
+"""Encoded rows are kept up to this size; beyond, opened columns are computed again."""
 
 
 def prove(
