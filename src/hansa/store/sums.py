@@ -28,10 +28,16 @@ from hansa.types import Array, Heard
 
 _MESSAGES = "messages"
 _ALL = "all"
-_KINDS = ("SealedVector", "Complaints", "Lock", "Opening")
+_KINDS = {
+    "train": "SealedVector",
+    "tell": "SealedVector",
+    "deliver": "Complaints",
+    "lock": "Lock",
+    "open": "Opening",
+}
+"""What clients say in each phase."""
 _VARIES = "deliver"
 """The phase in which some have much to say, and most have nothing."""
-_PHASES = {"train": 0, "tell": 0, "deliver": 1, "lock": 2, "open": 3}
 
 
 @dataclass(frozen=True)
@@ -87,9 +93,9 @@ def message_blobs(body: Mapping[str, Any]) -> set[str]:
 def _kind(phase: str) -> tuple[type, Any]:
     from hansa.secure_sum.sealed import messages
 
-    if phase not in _PHASES:
-        raise LogError(f"a sum has the phase {phase[:40]!r}; expected one of {', '.join(_PHASES)}.")
-    return getattr(messages, _KINDS[_PHASES[phase]]), messages.FIELDS
+    if phase not in _KINDS:
+        raise LogError(f"a sum has the phase {phase[:40]!r}; expected one of {', '.join(_KINDS)}.")
+    return getattr(messages, _KINDS[phase]), messages.FIELDS
 
 
 def _put(blobs: Blobs, heard: Heard, record: RoundRecord) -> dict[str, Any]:
