@@ -51,12 +51,12 @@ def silent(*phases: str, who: tuple[str, ...] = ("c1", "c2"), number: int = 1) -
 
 
 @contextlib.contextmanager
-def lying() -> Iterator[None]:
+def lying(liar: str = LIAR, number: int = 1) -> Iterator[None]:
     """Let one client seal an update a thousand times too large, and prove it as well as it can."""
     real = Party.seal
 
     def seal(self: Party, vector: Any, place: Any) -> Any:
-        lies = self.member.name == LIAR and place.purpose == "train" and place.round == 1
+        lies = self.member.name == liar and place.purpose == "train" and place.round == number
         return real(self, np.append(vector[:-1] * 1000, vector[-1]) if lies else vector, place)
 
     with (
