@@ -1,5 +1,6 @@
 """What nobody should send: for attacks on messages of secure sums."""
 
+import copy
 import dataclasses
 import itertools
 from collections.abc import Hashable
@@ -126,3 +127,23 @@ def variants(message):
         yield less
     yield object.__new__(kind)
     yield object.__new__(type("Sub", (kind,), {}))
+
+
+def places(value, path=()):
+    """Every place in a JSON value, with what is there."""
+    yield path, value
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from places(one, (*path, key))
+
+
+def changed(value, path, new):
+    """A JSON value with something else at a place."""
+    if not path:
+        return new
+    out = copy.deepcopy(value)
+    at = out
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = new
+    return out

@@ -22,6 +22,7 @@ from hansa.store.canonical import canonical_json, parse_json
 from hansa.tree import vector_hash
 from hansa.verification import export, verify
 from hansa.verification.bundle import CONFIG, LOG
+from junk import changed, places
 from verified_runs import (
     LIAR,
     SPLIT,
@@ -912,24 +913,6 @@ JUNK = [
 ]
 
 
-def places(value, path=()):
-    yield path
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in inner:
-        yield from places(one, (*path, key))
-
-
-def changed(value, path, new):
-    if not path:
-        return new
-    out = copy.deepcopy(value)
-    at = out
-    for key in path[:-1]:
-        at = at[key]
-    at[path[-1]] = new
-    return out
-
-
 @pytest.mark.parametrize(
     ("kind", "what", "times"),
     [
@@ -947,7 +930,7 @@ def test_whatever_is_in_a_log_ends_with_a_verdict(kind, what, times, run_of, tmp
     config = parse_json((folder / "config.json").read_bytes())
     stream = np.random.default_rng(len(what) + len(kind))
     told = {"config": config, "public": public, "private": private}
-    all_places = [path for path in places(told[what]) if len(path) > (what != "config")]
+    all_places = [path for path, _ in places(told[what]) if len(path) > (what != "config")]
     verdicts = []
     for _ in range(times):
         path = all_places[int(stream.integers(len(all_places)))]

@@ -1,7 +1,5 @@
 """Messages written down and read again: strictly, whatever a log holds."""
 
-import copy
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +9,7 @@ from hansa.secure_sum.messages import Malformed
 from hansa.secure_sum.sealed.messages import FIELDS, Complaints, Entry, Lock, Opening, SealedVector
 from hansa.secure_sum.written import SHORT, read_written, write
 from hansa.store.canonical import canonical_json, parse_json
+from junk import changed, places
 
 texts = st.text(max_size=20)
 data = st.binary(max_size=2 * SHORT)
@@ -65,25 +64,6 @@ def test_what_is_written_is_read_again(message):
     assert (value, list(arrays)) == (written(again)[0], list(written(again)[1]))
 
 
-def places(value, path=()):
-    """Every place in a JSON value, with what is there."""
-    yield path, value
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in inner:
-        yield from places(one, (*path, key))
-
-
-def put(value, path, new):
-    if not path:
-        return new
-    out = copy.deepcopy(value)
-    at = out
-    for key in path[:-1]:
-        at = at[key]
-    at[path[-1]] = new
-    return out
-
-
 JUNK = [
     None,
     True,
@@ -110,11 +90,11 @@ def test_another_value_in_any_place_is_another_message_or_none(message, draw):
     value, arrays = written(message)
     path, old = draw.draw(st.sampled_from(list(places(value))))
     for new in JUNK:
-        changed = put(value, path, new)
-        if canonical_json(changed) == canonical_json(value):
+        other = changed(value, path, new)
+        if canonical_json(other) == canonical_json(value):
             continue
         try:
-            again = read_written(changed, arrays, type(message), FIELDS, "7")
+            again = read_written(other, arrays, type(message), FIELDS, "7")
         except Malformed:
             continue
         assert type(again) is type(message)
